@@ -1,0 +1,78 @@
+"""What a setting is: a value with its type, default, limits and what it is for, checked at birth.
+
+A section of the configuration (`schema.py`) is a frozen dataclass made of settings and is handed as it is to the part
+that uses it; no other default exists anywhere. It reports *all* that is wrong with it at once, each with the path of
+the setting. The loader, the example file, the flags and the environment variables are made from the same facts, so none
+can drift.
+"""
+
+from dataclasses import field, fields
+from typing import Any, cast
+
+
+class SettingError(ValueError):
+    """Settings are wrong.
+
+    Attributes:
+        problems: One sentence each, beginning with the path of the setting.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def setting(
+    default: Any,
+    help: str,  # noqa: A002  as in argparse and click
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    choices: tuple[str, ...] = (),
+    reloads: bool = False,
+) -> Any:
+    """A setting with its default and what has to be known about it.
+
+    Args:
+        default: Value if nobody sets it. Its type is the type of the setting.
+        help: What it does, one or two sentences.
+        least: Smallest permitted number.
+        most: Largest permitted number.
+        choices: The only values that a text may have.
+        reloads: A change takes effect without a restart.
+    """
+    facts = {"help": help, "least": least, "most": most, "choices": choices, "reloads": reloads}
+    if isinstance(default, dict | list):
+        return field(default_factory=default.copy, metadata=facts)
+    return field(default=default, metadata=facts)
+
+
+class Section:
+    """Base of all sections: checks each setting against its own limits, then the section as a whole."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        """Raise `SettingError` with all problems."""
+        problems = [
+            problem for spec in fields(cast("Any", self)) for problem in _problems(spec, getattr(self, spec.name))
+        ]
+        problems += self.conflicts()
+        if problems:
+            raise SettingError(problems)
+
+    def conflicts(self) -> list[str]:
+        """What is wrong with the settings taken together."""
+        return []
+
+
+def _problems(spec: Any, value: Any) -> list[str]:
+    facts = spec.metadata
+    if facts["choices"] and value not in facts["choices"]:
+        return [f"{spec.name}: {value!r} is none of {', '.join(facts['choices'])}"]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if facts["least"] is not None and not value >= facts["least"]:
+            return [f"{spec.name}: {value} is too small, the least is {facts['least']:g}"]
+        if facts["most"] is not None and not value <= facts["most"]:
+            return [f"{spec.name}: {value} is too large, the most is {facts['most']:g}"]
+    return []

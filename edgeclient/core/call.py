@@ -1,0 +1,120 @@
+"""What travels on the road: a call, the pieces of its answer, and the answer.
+
+A streamed answer is *pushed* through `Call.emit` piece by piece, and the whole answer still comes back as the return
+value. So no stage needs a second shape for streams, and "has the caller seen anything yet" is one fact,
+`Call.committed`: before it, retry and fallback are free; after it they are forbidden, because the caller would see two
+answers in one.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from edgeclient.core.deadline import Deadline
+from edgeclient.core.models import ModelSpec
+from edgeclient.v1 import chat_pb2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """A piece of a streamed answer. Any part may be empty.
+
+    Attributes:
+        content: Next piece of the text.
+        reasoning: Next piece of the reasoning.
+        tool_calls: Calls that are complete now.
+    """
+
+    content: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[chat_pb2.ToolCall, ...] = ()
+
+
+Emit = Callable[[Delta], Awaitable[None]]
+"""Hands a piece to the caller. Awaiting it is the flow control: it returns when the caller's side has taken the
+piece."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One request with what travels with it.
+
+    Attributes:
+        id: Id of the request at this node, told to the caller as `edge-request-id`.
+        request: What the caller asks. A stage that changes it makes a copy.
+        caller: Who asks; the partition of everything that is private to a caller.
+        deadline: When the caller stops waiting; already clipped by `request.timeout` and the node's own limit.
+        emit: Takes the pieces of a streamed answer; None for a unary call.
+        model: The model that is asked; set by the validation stage, which every call passes.
+        trace: W3C `traceparent` of the caller, or "".
+        committed: A piece has reached the caller.
+        target: Name of the target of the present attempt.
+        attempt_count: Upstream attempts begun so far.
+        upstream_s: Time spent waiting for the provider so far.
+        first_piece_at_s: When the first piece came from the provider, on the monotonic clock; 0.0: not yet.
+    """
+
+    id: str
+    request: chat_pb2.ChatRequest
+    caller: str
+    deadline: Deadline
+    emit: Emit | None = None
+    model: ModelSpec | None = None
+    trace: str = ""
+    committed: bool = False
+    target: str = ""
+    attempt_count: int = 0
+    upstream_s: float = 0.0
+    first_piece_at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """The whole answer, for unary and streamed calls alike.
+
+    Attributes:
+        response: The public answer. `id` is filled in by the ingress.
+        upstream_request_id: The provider's `x-request-id`, for the log.
+    """
+
+    response: chat_pb2.ChatResponse = field(default_factory=chat_pb2.ChatResponse)
+    upstream_request_id: str = ""
+
+
+class Handler(Protocol):
+    """The rest of the road, seen from a stage."""
+
+    async def __call__(self, call: Call) -> Reply:
+        """Answer the call, or raise a `CallError`."""
+        ...
+
+
+class Stage(Protocol):
+    """One decision about a call. Knows neither its neighbours nor gRPC nor HTTP."""
+
+    async def __call__(self, call: Call, forward: Handler) -> Reply:
+        """Answer the call, with or without `forward`, or raise a `CallError`."""
+        ...
+
+
+def road(*stages: Stage, to: Handler) -> Handler:
+    """Join stages in the order in which a call travels them; `to` is the end of the road."""
+    handler = to
+    for stage in reversed(stages):
+        handler = _Joint(stage, handler)
+    return handler
+
+
+class _Joint:
+    """A stage together with what comes after it."""
+
+    __slots__ = ("_forward", "_stage")
+
+    def __init__(self, stage: Stage, forward: Handler) -> None:
+        self._stage = stage
+        self._forward = forward
+
+    def __call__(
+        self, call: Call
+    ) -> Coroutine[Any, Any, Reply]:  # a plain function: no coroutine of its own per stage and call
+        return self._stage(call, self._forward)

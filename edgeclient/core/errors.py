@@ -1,0 +1,97 @@
+"""Errors by what the caller may do next.
+
+A class answers one question, "may this request be sent again, and when?"; `reason` names the cause from the public
+contract (`protos/edgeclient/v1/error.proto`). Who raises one translates a foreign exception in the file that met it;
+who answers a device maps `reason` to a status in one table (`ingress/status.py`). Nothing else travels as a failure of
+a call: an exception that is none of these is a defect and is reported as one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgeclient.v1 import error_pb2
+
+Reason = error_pb2.ErrorReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """One thing that is wrong with a request.
+
+    Attributes:
+        field: Path from the request message, such as `messages[2].tool_call_id`.
+        description: What is wrong and what would be right, one sentence without a full stop.
+    """
+
+    field: str
+    description: str
+
+
+class CallError(Exception):
+    """A call failed for a reason that the caller is told.
+
+    Attributes:
+        reason: Cause from the public contract.
+        message: One sentence for a developer; holds neither prompt nor answer nor key.
+        retry_after_s: Earliest moment at which a repeat makes sense, from now. None: a repeat does not help.
+        possibly_billed: The provider may have generated, and charged for, an answer that was lost.
+        violations: What is wrong with the request, all of it.
+    """
+
+    possibly_billed_by_nature = False
+
+    def __init__(
+        self,
+        reason: Reason.ValueType,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        possibly_billed: bool = False,
+        violations: Sequence[Violation] = (),
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.retry_after_s = retry_after_s
+        self.possibly_billed = possibly_billed or self.possibly_billed_by_nature
+        self.violations = tuple(violations)
+
+    @property
+    def reason_name(self) -> str:
+        """The reason without its prefix, as in the trailer `edge-reason`."""
+        return reason_name(self.reason)
+
+
+class Rejected(CallError):  # noqa: N818  the name says what may be done
+    """Never again: the same request fails the same way."""
+
+
+class Blocked(CallError):  # noqa: N818
+    """Not before a person acts: the key, the account or a permission is wrong, for every request of this lane."""
+
+
+class Throttled(CallError):  # noqa: N818
+    """Later: not sooner than `retry_after_s`, and everything else in this lane should slow down too."""
+
+
+class Unavailable(CallError):  # noqa: N818
+    """Maybe: the way is blocked or the provider failed, and this attempt was certainly not billed."""
+
+
+class Uncertain(CallError):  # noqa: N818
+    """Perhaps billed: the request left, and what became of it is not known."""
+
+    possibly_billed_by_nature = True
+
+
+class Stopping(CallError):  # noqa: N818
+    """Keep it: this node is shutting down; a durable request stays queued, a live one may go to another node."""
+
+
+class OutOfTime(CallError):  # noqa: N818
+    """The caller's own time budget is spent."""
+
+
+def reason_name(reason: Reason.ValueType) -> str:
+    """Name of a reason without its prefix, such as `UPLINK_OFFLINE`."""
+    return Reason.Name(reason).removeprefix("ERROR_REASON_")

@@ -1,0 +1,129 @@
+"""What a model is and can do, and how a name that people write finds its model.
+
+The facts themselves are data (`config/models.toml`, extended by the operator's file); this module gives them a shape
+and the one rule for names. An unknown name is refused with the nearest known ones rather than sent upstream: a typing
+error must not cost a round trip, and what is not known cannot be validated.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from enum import Enum
+
+_VENDOR = re.compile(r"^(?:qwen|dashscope|alibaba|openai)/")
+_SNAPSHOT = re.compile(r"-(?:latest|preview|\d{4}-\d{2}-\d{2}|\d{4})$")
+_SEPARATORS = re.compile(r"[\s_]+")
+
+
+class Thinking(Enum):
+    """How a model reasons before it answers."""
+
+    NEVER = "never"
+    OFF = "off"
+    """Hybrid: can, but does not unless told to."""
+    ON = "on"
+    """Hybrid: does unless told not to; reasoning is billed as output."""
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """A model that can be asked.
+
+    Attributes:
+        id: Name that is sent upstream.
+        aliases: Other names that callers may use.
+        context_window_tokens: Input and output together. 0: unknown.
+        max_output_tokens: Longest answer. 0: unknown.
+        max_reasoning_tokens: Longest reasoning. 0: unknown or none.
+        thinking: How it reasons.
+        thinking_needs_stream: Reasons only when the answer is streamed.
+        stream_only: Answers only as a stream.
+        limits_reasoning: Knows `max_completion_tokens`, which bounds reasoning and answer together.
+        takes_effort: Knows `reasoning_effort`.
+        tools: Can call tools.
+        json_mode: Can answer in JSON.
+        modalities: What a message may hold besides text: "image", "audio", "video".
+    """
+
+    id: str
+    aliases: tuple[str, ...] = ()
+    context_window_tokens: int = 0
+    max_output_tokens: int = 0
+    max_reasoning_tokens: int = 0
+    thinking: Thinking = Thinking.NEVER
+    thinking_needs_stream: bool = False
+    stream_only: bool = False
+    limits_reasoning: bool = False
+    takes_effort: bool = False
+    tools: bool = True
+    json_mode: bool = True
+    modalities: tuple[str, ...] = ()
+
+
+class UnknownModelError(LookupError):
+    """No model goes by this name.
+
+    Attributes:
+        nearest: Known names that look like it, best first; may be empty.
+    """
+
+    def __init__(self, name: str, nearest: tuple[str, ...]) -> None:
+        super().__init__(name)
+        self.nearest = nearest
+
+
+class Catalogue:
+    """The models of this node and the names they go by. Immutable.
+
+    Args:
+        models: The models; the first use of an id or alias wins.
+        default: Name of the model for requests that name none.
+        aliases: Further names, from the operator's configuration; they win over the models' own.
+
+    Raises:
+        UnknownModelError: `default` or the target of an alias is not among the models.
+    """
+
+    def __init__(self, models: Iterable[ModelSpec], *, default: str, aliases: Mapping[str, str] | None = None) -> None:
+        self._by_name: dict[str, ModelSpec] = {}
+        self.models = tuple(models)
+        for spec in self.models:
+            self._by_name.setdefault(canonical_name(spec.id), spec)
+        for spec in self.models:
+            for alias in spec.aliases:
+                self._by_name.setdefault(canonical_name(alias), spec)
+        for alias, name in (aliases or {}).items():
+            self._by_name[canonical_name(alias)] = self.resolve(name)
+        self.default = self.resolve(default)
+
+    def resolve(self, name: str) -> ModelSpec:
+        """The model that goes by `name`, however people write it.
+
+        Case, spaces, underscores and a vendor prefix do not matter. A dated or `-latest` snapshot of a known model has
+        that model's abilities and keeps its own id, because the provider serves and limits it separately.
+
+        Raises:
+            UnknownModelError: There is none.
+        """
+        if not name:
+            return self.default
+        found = self._by_name.get(name)
+        if found is not None:
+            return found
+        wanted = canonical_name(name)
+        found = self._by_name.get(wanted) or self._snapshot(wanted)
+        if found is None:
+            raise UnknownModelError(name, tuple(get_close_matches(wanted, self._by_name, n=3, cutoff=0.6)))
+        return found
+
+    def _snapshot(self, wanted: str) -> ModelSpec | None:
+        base = _SNAPSHOT.sub("", wanted)
+        spec = self._by_name.get(base) if base != wanted else None
+        return replace(spec, id=wanted, aliases=()) if spec else None
+
+
+def canonical_name(name: str) -> str:
+    """How a model name is compared: lower case, hyphens for separators, no vendor prefix."""
+    return _VENDOR.sub("", _SEPARATORS.sub("-", name.strip().lower()))
