@@ -46,7 +46,6 @@ class Call:
         deadline: When the caller stops waiting; already clipped by `request.timeout` and the node's own limit.
         emit: Takes the pieces of a streamed answer; None for a unary call.
         model: The model that is asked; set by the validation stage, which every call passes.
-        trace: W3C `traceparent` of the caller, or "".
         committed: A piece has reached the caller.
         target: Name of the target of the present attempt.
         attempt_count: Upstream attempts begun so far.
@@ -60,7 +59,6 @@ class Call:
     deadline: Deadline
     emit: Emit | None = None
     model: ModelSpec | None = None
-    trace: str = ""
     committed: bool = False
     target: str = ""
     attempt_count: int = 0

@@ -13,7 +13,8 @@ from enum import Enum
 
 _VENDOR = re.compile(r"^(?:qwen|dashscope|alibaba|openai)/")
 _SNAPSHOT = re.compile(r"-(?:latest|preview|\d{4}-\d{2}-\d{2}|\d{4})$")
-_SEPARATORS = re.compile(r"[\s_]+")
+_SEPARATORS = re.compile(r"[\s_\u2010-\u2015]+")  # the last are the hyphens and dashes of word processors
+_LONGEST_NAME_CHARACTERS = 128  # limit of ChatRequest.model; a longer name is compared by its beginning
 
 
 class Thinking(Enum):
@@ -78,52 +79,77 @@ class Catalogue:
     """The models of this node and the names they go by. Immutable.
 
     Args:
-        models: The models; the first use of an id or alias wins.
+        models: The models; the first use of an id or alias wins, an id over an alias.
         default: Name of the model for requests that name none.
-        aliases: Further names, from the operator's configuration; they win over the models' own.
+        aliases: Further names, from the operator's configuration; they win over the models' own. Each stands for a
+            model, never for another of them, so their order means nothing.
 
     Raises:
         UnknownModelError: `default` or the target of an alias is not among the models.
     """
 
     def __init__(self, models: Iterable[ModelSpec], *, default: str, aliases: Mapping[str, str] | None = None) -> None:
-        self._by_name: dict[str, ModelSpec] = {}
         self.models = tuple(models)
+        names: dict[str, ModelSpec] = {}
         for spec in self.models:
-            self._by_name.setdefault(canonical_name(spec.id), spec)
+            names.setdefault(canonical_name(spec.id), spec)
         for spec in self.models:
             for alias in spec.aliases:
-                self._by_name.setdefault(canonical_name(alias), spec)
-        for alias, name in (aliases or {}).items():
-            self._by_name[canonical_name(alias)] = self.resolve(name)
-        self.default = self.resolve(default)
+                names.setdefault(canonical_name(alias), spec)
+        self._own = self._all = _Names(names)
+        targets = {canonical_name(alias): self._find(name) for alias, name in (aliases or {}).items()}
+        self._all = _Names(names | targets)
+        self.default = self._find(default)
 
     def resolve(self, name: str) -> ModelSpec:
-        """The model that goes by `name`, however people write it.
+        """The model that goes by `name`, however people write it; the default if the name is empty.
 
-        Case, spaces, underscores and a vendor prefix do not matter. A dated or `-latest` snapshot of a known model has
-        that model's abilities and keeps its own id, because the provider serves and limits it separately.
+        Case, spaces, underscores, hyphens and a vendor prefix do not matter. A dated, `-latest` or `-preview` snapshot
+        of a known model has that model's abilities and keeps its own id, because the provider serves and limits it
+        separately.
 
         Raises:
             UnknownModelError: There is none.
         """
-        if not name:
-            return self.default
-        found = self._by_name.get(name)
-        if found is not None:
-            return found
+        return self._find(name) if name else self.default
+
+    def _find(self, name: str) -> ModelSpec:
         wanted = canonical_name(name)
-        found = self._by_name.get(wanted) or self._snapshot(wanted)
+        found = self._all.find(wanted) or self._snapshot(wanted)
         if found is None:
-            raise UnknownModelError(name, tuple(get_close_matches(wanted, self._by_name, n=3, cutoff=0.6)))
+            nearest = get_close_matches(wanted[:_LONGEST_NAME_CHARACTERS], self._all.names, n=3, cutoff=0.6)
+            raise UnknownModelError(name, tuple(nearest))
         return found
 
     def _snapshot(self, wanted: str) -> ModelSpec | None:
-        base = _SNAPSHOT.sub("", wanted)
-        spec = self._by_name.get(base) if base != wanted else None
-        return replace(spec, id=wanted, aliases=()) if spec else None
+        """A snapshot of a model by its own name: an operator's alias stands for one exact model, which has none."""
+        suffix = _SNAPSHOT.search(wanted)
+        spec = self._own.find(wanted[: suffix.start()]) if suffix else None
+        return replace(spec, id=spec.id + suffix[0], aliases=()) if suffix and spec else None
+
+
+class _Names:
+    """Models by canonical name; where that leaves no doubt, the hyphens may be anywhere or nowhere."""
+
+    __slots__ = ("_by_letters", "names")
+
+    def __init__(self, names: Mapping[str, ModelSpec]) -> None:
+        self.names = names
+        by_letters: dict[str, ModelSpec | None] = {}
+        for name, spec in names.items():
+            first = by_letters.setdefault(_letters(name), spec)
+            if first is not spec:
+                by_letters[_letters(name)] = None
+        self._by_letters = by_letters
+
+    def find(self, wanted: str) -> ModelSpec | None:
+        return self.names.get(wanted) or self._by_letters.get(_letters(wanted))
 
 
 def canonical_name(name: str) -> str:
     """How a model name is compared: lower case, hyphens for separators, no vendor prefix."""
     return _VENDOR.sub("", _SEPARATORS.sub("-", name.strip().lower()))
+
+
+def _letters(canonical: str) -> str:
+    return canonical.replace("-", "")
