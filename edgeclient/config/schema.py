@@ -5,11 +5,13 @@ links found after about two minutes); the upstream time-outs follow what the pro
 the shared hosts, 3600 s on a workspace's own host). Prices are the operator's: they change too often to live in code.
 """
 
-from dataclasses import dataclass, field
-from ipaddress import ip_address
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from urllib.parse import SplitResult, urlsplit
 
-from edgeclient.config.setting import Section, setting
+from edgeclient.config.address import collide, is_address, is_loopback
+from edgeclient.config.setting import Section, SettingError, default_of, setting
 from edgeclient.core.models import ModelSpec
 
 _SCHEMES = ("https", "http")
@@ -66,7 +68,7 @@ class IngressConfig(Section):
     def conflicts(self) -> list[str]:
         """TLS files come in pairs, plaintext stays at home, and the default fits the maximum."""
         problems = []
-        if not _is_address(self.listen):
+        if not is_address(self.listen):
             problems.append(f"listen: {self.listen!r} is no address with a port, write for instance 0.0.0.0:50051")
         elif not self.tls_certificate_file and not self.allow_plaintext and not is_loopback(self.listen):
             problems.append(
@@ -135,28 +137,37 @@ class UpstreamConfig(Section):
     retry_max_s: float = setting(30.0, "Upper bound of any pause between attempts.", least=0.01, most=600)
 
     def conflicts(self) -> list[str]:
-        """The endpoint is a URL, and plaintext to it stays at home."""
-        problems = []
-        url = urlsplit(self.base_url)
-        if url.scheme not in _SCHEMES or not url.hostname:
-            problems.append(
-                f"base_url: {self.base_url!r} is no URL,"
-                " write for instance https://dashscope.aliyuncs.com/compatible-mode/v1"
-            )
-        elif url.scheme == "http" and not is_loopback(f"{url.hostname}:{url.port or 80}"):
-            problems.append(f"base_url: {self.base_url} would send the API key in plaintext; use https")
-        if url.query or url.fragment or url.username:
-            problems.append("base_url: must not hold a user, a query or a fragment")
-        proxy = urlsplit(self.proxy)
-        if self.proxy not in ("environment", "none") and (proxy.scheme not in _SCHEMES or not proxy.hostname):
-            problems.append(
-                f"proxy: {self.proxy!r} is neither environment nor none nor a URL such as http://proxy:3128"
-            )
+        """The endpoint is a URL, plaintext to it stays at home, and nothing here is a secret."""
+        problems = self._endpoint_problems() + self._proxy_problems()
+        if self.api_key_file.startswith("sk-"):  # then it must not be repeated, not even here
+            problems.append("api_key_file: wants the path of a file that holds the key, not the key itself")
         if self.retry_initial_s > self.retry_max_s:
             problems.append(
                 f"retry_initial_s: {self.retry_initial_s:g} is above retry_max_s, which is {self.retry_max_s:g}"
             )
         return problems
+
+    def _endpoint_problems(self) -> list[str]:
+        if "@" in self.base_url:
+            return ["base_url: must not hold a user or a password; the API key comes from api_key_file"]
+        url = _split_url(self.base_url)
+        if url is None:
+            return [f"base_url: {self.base_url!r} is no URL, write for instance https://dashscope.aliyuncs.com/..."]
+        problems = []
+        if url.scheme == "http" and not is_loopback(f"{url.hostname}:{url.port or 80}"):
+            problems.append(f"base_url: {self.base_url} would send the API key in plaintext; use https")
+        if url.query or url.fragment:
+            problems.append("base_url: must not hold a query or a fragment")
+        return problems
+
+    def _proxy_problems(self) -> list[str]:
+        if self.proxy in ("environment", "none"):
+            return []
+        if "@" in self.proxy:
+            return ['proxy: must not hold a user or a password; set HTTPS_PROXY and leave proxy = "environment"']
+        if _split_url(self.proxy) is None:
+            return [f"proxy: {self.proxy!r} is neither environment nor none nor a URL such as http://proxy:3128"]
+        return []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +198,7 @@ class AdminConfig(Section):
 
     def conflicts(self) -> list[str]:
         """The address is one."""
-        if self.listen and not _is_address(self.listen):
+        if self.listen and not is_address(self.listen):
             return [f"listen: {self.listen!r} is no address with a port, write for instance 0.0.0.0:9464"]
         return []
 
@@ -246,20 +257,25 @@ class Config:
     models: tuple[ModelSpec, ...] = ()
     prices: tuple[PriceConfig, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raise `SettingError` if sections contradict each other."""
+        if self.admin.listen and collide(self.admin.listen, self.ingress.listen):
+            raise SettingError(
+                [f"admin.listen: {self.admin.listen} is taken by ingress.listen; give each a port of its own"]
+            )
 
-def is_loopback(listen: str) -> bool:
-    """Only this machine can reach the address."""
-    host = listen.rpartition(":")[0].strip("[]")
-    if host == "localhost" or listen.startswith("unix:"):
-        return True
+
+def _split_url(text: str) -> SplitResult | None:
+    """The parts of an HTTP URL; None if it is none."""
     try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+        url = urlsplit(text)
+        is_url = url.scheme in _SCHEMES and bool(url.hostname) and url.port != 0
+    except ValueError:  # brackets without an IPv6 address between them, a port that is no number or too large
+        return None
+    return url if is_url else None
 
 
-def _is_address(listen: str) -> bool:
-    if listen.startswith("unix:"):
-        return len(listen) > len("unix:")
-    host, colon, port = listen.rpartition(":")
-    return bool(host and colon and port.isdigit() and int(port) <= 65535)  # noqa: PLR2004  largest port
+SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
+    {spec.name: type(section) for spec in fields(Config) if isinstance(section := default_of(spec), Section)}
+)
+"""The sections by the name of their table in the file."""

@@ -6,8 +6,11 @@ the setting. The loader, the example file, the flags and the environment variabl
 can drift.
 """
 
-from dataclasses import field, fields
+from dataclasses import MISSING, field, fields
 from typing import Any, cast
+
+from edgeclient.config.kind import kind_of, misfit
+from edgeclient.config.notation import as_toml
 
 
 class SettingError(ValueError):
@@ -47,17 +50,24 @@ def setting(
     return field(default=default, metadata=facts)
 
 
+def default_of(spec: Any) -> Any:
+    """The default of a dataclass field, made anew if it is a list or a table."""
+    return spec.default if spec.default_factory is MISSING else spec.default_factory()
+
+
 class Section:
-    """Base of all sections: checks each setting against its own limits, then the section as a whole."""
+    """Base of all sections: checks each setting against its own type and limits, then the section as a whole."""
 
     __slots__ = ()
 
     def __post_init__(self) -> None:
         """Raise `SettingError` with all problems."""
-        problems = [
-            problem for spec in fields(cast("Any", self)) for problem in _problems(spec, getattr(self, spec.name))
-        ]
-        problems += self.conflicts()
+        given = [(spec, getattr(self, spec.name)) for spec in fields(cast("Any", self))]
+        misfits = {spec.name: wrong for spec, value in given if (wrong := misfit(default_of(spec), value))}
+        problems = [f"{name}: {wrong}" for name, wrong in misfits.items()]
+        problems += [f"{spec.name}: {wrong}" for spec, value in given if (wrong := _beyond_limits(spec, value))]
+        if not misfits:  # what settings of a wrong type are together, nobody can tell
+            problems += self.conflicts()
         if problems:
             raise SettingError(problems)
 
@@ -66,13 +76,19 @@ class Section:
         return []
 
 
-def _problems(spec: Any, value: Any) -> list[str]:
+def fitted(cls: type[Section], name: str, value: Any) -> Any:
+    """The value in the type of a section's setting, if it fits at all: a whole number becomes a number."""
+    default = next(default_of(spec) for spec in fields(cast("Any", cls)) if spec.name == name)
+    return value if misfit(default, value) else kind_of(default).plain(value)
+
+
+def _beyond_limits(spec: Any, value: Any) -> str:
     facts = spec.metadata
-    if facts["choices"] and value not in facts["choices"]:
-        return [f"{spec.name}: {value!r} is none of {', '.join(facts['choices'])}"]
+    if facts["choices"] and isinstance(value, str) and value not in facts["choices"]:
+        return f"{value!r} is none of {', '.join(facts['choices'])}"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if facts["least"] is not None and not value >= facts["least"]:
-            return [f"{spec.name}: {value} is too small, the least is {facts['least']:g}"]
-        if facts["most"] is not None and not value <= facts["most"]:
-            return [f"{spec.name}: {value} is too large, the most is {facts['most']:g}"]
-    return []
+        if facts["least"] is not None and value < facts["least"]:
+            return f"{value} is too small, the least is {as_toml(facts['least'])}"
+        if facts["most"] is not None and value > facts["most"]:
+            return f"{value} is too large, the most is {as_toml(facts['most'])}"
+    return ""

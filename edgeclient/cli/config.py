@@ -1,0 +1,67 @@
+"""`edgeclient config`: what the daemon would run with and why, without running it."""
+
+import os
+from pathlib import Path
+
+import click
+
+from edgeclient.cli.output import write_json
+from edgeclient.cli.settings import config_option, load_or_fail, set_option
+from edgeclient.config import show as shown
+from edgeclient.config.example import example as example_file
+from edgeclient.config.schema import UpstreamConfig
+
+_KEY_VARIABLE = "DASHSCOPE_API_KEY"
+
+
+@click.group()
+def config() -> None:
+    """Check and show the daemon's configuration."""
+
+
+@config.command()
+@config_option
+@set_option
+@click.option("--json", "as_json", is_flag=True, help="For programs: values, origins and all models as JSON.")
+def show(file: Path | None, overrides: dict[str, str], *, as_json: bool) -> None:
+    """Show every value and where it comes from.
+
+    The output is a file that loads to the same configuration. Of the API key it tells where it was found, never what
+    it is.
+    """
+    loaded = load_or_fail(file, overrides)
+    api_key = key_source(loaded.config.upstream)
+    if as_json:
+        write_json(shown.as_data(loaded, api_key=api_key), indent=2)
+    else:
+        click.echo(shown.as_text(loaded, api_key=api_key), nl=False)
+
+
+@config.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@set_option
+def check(file: Path | None, overrides: dict[str, str]) -> None:
+    """Check FILE, or what the daemon would load.
+
+    Environment variables and --set count as they would for the daemon. Prints "ok", or every problem on stderr with
+    exit code 78.
+    """
+    load_or_fail(file, overrides)
+    click.echo("ok")
+
+
+@config.command()
+def example() -> None:
+    """Print a file with every setting and its default."""
+    click.echo(example_file(), nl=False)
+
+
+def key_source(upstream: UpstreamConfig) -> str:
+    """Where the API key is; "" if there is none. A key file that is named is the only place that counts."""
+    if not upstream.api_key_file:
+        return _KEY_VARIABLE if os.environ.get(_KEY_VARIABLE, "").strip() else ""
+    try:
+        has_key = bool(Path(upstream.api_key_file).read_bytes().strip())
+    except OSError:
+        return ""
+    return upstream.api_key_file if has_key else ""

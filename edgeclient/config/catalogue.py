@@ -1,0 +1,56 @@
+"""The catalogue that a configuration describes, with every model name in it checked.
+
+Names of models stand in `chat.default_model`, `chat.aliases` and `prices`; a wrong one is told at the start, with the
+path of the setting and the nearest model, and not to the first device that asks.
+"""
+
+from edgeclient.config.schema import Config
+from edgeclient.config.setting import SettingError
+from edgeclient.core.models import Catalogue, UnknownModelError, canonical_name
+
+
+def catalogue(config: Config) -> Catalogue:
+    """The models of the node.
+
+    Raises:
+        SettingError: A setting names a model that there is not.
+    """
+    if problems := model_problems(config):
+        raise SettingError(problems)
+    return Catalogue(config.models, default=config.chat.default_model, aliases=config.chat.aliases)
+
+
+def model_problems(config: Config) -> list[str]:
+    """What is wrong with the names of models, each beginning with the path of the setting."""
+    if not config.models:
+        return ["models: there is none; a node needs at least one"]
+    models = Catalogue(config.models, default=config.models[0].id)
+    problems = []
+    seen: dict[str, str] = {}
+    for alias, name in config.chat.aliases.items():
+        key = canonical_name(alias)
+        if not key:
+            problems.append("chat.aliases: an alias is empty")
+        elif key in seen:
+            problems.append(f"chat.aliases.{alias}: is the same name as {seen[key]}; keep one of them")
+        elif sentence := _unknown(models, name):
+            problems.append(f"chat.aliases.{alias}: {sentence}")
+        seen.setdefault(key, alias)
+    default = config.chat.default_model
+    if canonical_name(default) not in seen and (sentence := _unknown(models, default)):
+        problems.append(f"chat.default_model: {sentence}")
+    for index, price in enumerate(config.prices):
+        if sentence := _unknown(models, price.model):
+            problems.append(f"prices[{index}].model: {sentence}")
+    return problems
+
+
+def _unknown(models: Catalogue, name: str) -> str:
+    if not name.strip():
+        return "names no model"
+    try:
+        models.resolve(name)
+    except UnknownModelError as error:
+        near = f"; did you mean {' or '.join(error.nearest)}" if error.nearest else ""
+        return f"there is no model {name!r}{near}; add a table [models.<id>] for a new one"
+    return ""
