@@ -1,0 +1,75 @@
+"""The stage: a request that passes can be asked as it stands.
+
+It names the model (`Call.model`), and refuses what is wrong before anything is sent. A model that nobody knows is an
+error of its own, unless the request is wrong in other ways too: then it stands among them, so that the caller learns
+everything at once.
+"""
+
+from edgeclient.config.schema import ChatConfig
+from edgeclient.core.call import Call, Handler, Reply
+from edgeclient.core.errors import Rejected, Violation
+from edgeclient.core.models import Catalogue, UnknownModelError
+from edgeclient.stages.validate.findings import MOST_LISTED, Findings, choice_of, shown
+from edgeclient.stages.validate.request import violations
+from edgeclient.stages.validate.rules import MOST_MODEL_NAME, rules
+from edgeclient.v1 import chat_pb2, error_pb2
+
+
+class Validate:
+    """Refuses requests that are wrong, with all that is wrong.
+
+    Args:
+        catalogue: The models of this node.
+        config: What callers may ask.
+    """
+
+    def __init__(self, *, catalogue: Catalogue, config: ChatConfig) -> None:
+        self._catalogue = catalogue
+        self._rules = rules(config)
+
+    async def __call__(self, call: Call, forward: Handler) -> Reply:
+        """Name the model and pass the call on.
+
+        Raises:
+            Rejected: The request is wrong, the model is not known, or only a cached answer would do.
+        """
+        self.admit(call)
+        return await forward(call)
+
+    def admit(self, call: Call) -> None:
+        """Decide; the part of the stage that does not wait."""
+        request = call.request
+        if len(request.model) > MOST_MODEL_NAME:  # looking for names like it would take long
+            found = violations(request, None, self._rules)
+            raise _invalid(found.listed, found.count)
+        try:
+            model = self._catalogue.resolve(request.model)
+        except UnknownModelError as error:
+            raise _unknown_model(error, violations(request, None, self._rules)) from None
+        found = violations(request, model, self._rules)
+        if found.count:
+            raise _invalid(found.listed, found.count)
+        if request.cache_policy == chat_pb2.CACHE_POLICY_ONLY:
+            raise Rejected(
+                error_pb2.ERROR_REASON_CACHE_MISS,
+                "cache_policy: this node has no cache, so CACHE_POLICY_ONLY finds nothing; choose another policy",
+            )
+        call.model = model
+
+
+def _invalid(listed: list[Violation], count: int) -> Rejected:
+    first = listed[0]
+    sentence = f"{first.field}: {first.description}"
+    if count > len(listed):
+        sentence += f" (the first of {count} problems, of which {len(listed)} are listed)"
+    elif count > 1:
+        sentence += f" (the first of {count} problems)"
+    return Rejected(error_pb2.ERROR_REASON_INVALID_REQUEST, sentence, violations=listed)
+
+
+def _unknown_model(error: UnknownModelError, found: Findings) -> Rejected:
+    cure = f"the nearest is {choice_of(list(error.nearest))}" if error.nearest else "ListModels tells what there is"
+    unknown = Violation(field="model", description=f"{shown(str(error))} is not known to this node; {cure}")
+    if found.count:
+        return _invalid([unknown, *found.listed][:MOST_LISTED], found.count + 1)
+    return Rejected(error_pb2.ERROR_REASON_MODEL_NOT_FOUND, f"{unknown.field}: {unknown.description}")
