@@ -1,0 +1,162 @@
+"""The table from events to log lines: how important, which word, which sentence.
+
+The rule is: log changes, count traffic. A call that was answered has no line above `debug`; a call that failed by its
+caller's making, or that a rule refused, has none either, for a device with a wrong program must not fill the disk. A
+call that failed by the provider's or by our own fault has one at `warning`, the same kind at most once per interval.
+
+The word is for machines and never changes; the sentence is for people and may. Every event has a row, if only to say
+that it has no line; a test sees to it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from edgeclient.core.events import (
+    AttemptFinished,
+    CallFinished,
+    CallShed,
+    CertificateChanged,
+    CertificateUnreadable,
+    DefectFound,
+    Event,
+    KeyChanged,
+    KeyUnreadable,
+    NodeDraining,
+    NodeStarted,
+    NodeStopped,
+    ProtocolNegotiated,
+    RetryScheduled,
+    RpcFinished,
+    Uplink,
+    UplinkChanged,
+)
+from edgeclient.telemetry.faults import GATEWAY, PROVIDER, fault_domain
+
+LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}  # the numbers of the standard library
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """How an event is told.
+
+    Attributes:
+        level: One of `LEVELS`.
+        word: The field `event`, stable.
+        sentence: Template of the field `message`, over the fields of the event.
+        once_per: Fields that make two events the same; the same is told once per interval. None: always told.
+    """
+
+    level: str
+    word: str
+    sentence: str
+    once_per: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """An event that is told in one of several ways.
+
+    Attributes:
+        lines: All the ways.
+        pick: The one for an event; None: it is not told.
+    """
+
+    lines: tuple[Line, ...]
+    pick: Callable[[Any], Line | None]
+
+
+CALL_ANSWERED: Final = Line(
+    level="debug", word="call_answered", sentence="{method} answered by {model} in {duration_s:.3f} s"
+)
+CALL_REFUSED: Final = Line(level="debug", word="call_failed", sentence="{method} failed with {reason}: {message}")
+CALL_FAILED: Final = Line(
+    level="warning",
+    word="call_failed",
+    sentence="{method} failed with {reason}: {message}",
+    once_per=("reason", "target"),
+)
+ATTEMPT_FAILED: Final = Line(
+    level="debug", word="attempt_failed", sentence="Attempt at {target} failed with {reason}, HTTP status {http_status}"
+)
+UPLINK_UP: Final = Line(
+    level="info", word="uplink_changed", sentence="Uplink {target} is {after}, it was {before} ({cause})"
+)
+UPLINK_DOWN: Final = Line(
+    level="warning", word="uplink_changed", sentence="Uplink {target} is {after}, it was {before} ({cause})"
+)
+STOPPED: Final = Line(
+    level="info", word="node_stopped", sentence="Stopped after {duration_s:.1f} s, every call was finished"
+)
+STOPPED_HARD: Final = Line(
+    level="warning", word="node_stopped", sentence="Stopped after {duration_s:.1f} s, running calls were cut"
+)
+
+
+def _call(event: CallFinished) -> Line:
+    if not event.reason:
+        return CALL_ANSWERED
+    return CALL_FAILED if fault_domain(event.reason) in (PROVIDER, GATEWAY) else CALL_REFUSED
+
+
+def _attempt(event: AttemptFinished) -> Line | None:
+    return ATTEMPT_FAILED if event.reason else None
+
+
+def _uplink(event: UplinkChanged) -> Line:
+    return UPLINK_DOWN if event.after in (Uplink.OFFLINE, Uplink.DEGRADED) else UPLINK_UP
+
+
+def _stopped(event: NodeStopped) -> Line:
+    return STOPPED if event.drained else STOPPED_HARD
+
+
+LINES: Final[dict[type[Event], Line | Choice | None]] = {
+    NodeStarted: Line(
+        level="info", word="node_started", sentence="edgeclient {version} takes calls on {listen} for {upstream}"
+    ),
+    NodeDraining: Line(
+        level="info",
+        word="node_draining",
+        sentence="{signal}: no new calls, {active_call_count} running ones have {grace_s:g} s to finish",
+    ),
+    NodeStopped: Choice(lines=(STOPPED, STOPPED_HARD), pick=_stopped),
+    RpcFinished: None,  # traffic; its chats are told
+    CallFinished: Choice(lines=(CALL_ANSWERED, CALL_REFUSED, CALL_FAILED), pick=_call),
+    AttemptFinished: Choice(lines=(ATTEMPT_FAILED,), pick=_attempt),
+    RetryScheduled: Line(
+        level="debug",
+        word="retry_scheduled",
+        sentence="Attempt {attempt} failed with {reason}, next in {delay_s:.2f} s",
+    ),
+    CallShed: Line(
+        level="warning",
+        word="call_shed",
+        sentence="Refused a call for lack of room: {limit} is {value} and reached",
+        once_per=("limit",),
+    ),
+    UplinkChanged: Choice(lines=(UPLINK_UP, UPLINK_DOWN), pick=_uplink),
+    ProtocolNegotiated: Line(level="info", word="protocol_negotiated", sentence="{target} answers over {protocol}"),
+    KeyChanged: Line(level="info", word="key_changed", sentence="The API key was replaced from {source}"),
+    KeyUnreadable: Line(
+        level="error",
+        word="key_unreadable",
+        sentence="The API key could not be read from {source}, the last known one stays in use: {problem}",
+        once_per=("source", "problem"),
+    ),
+    CertificateChanged: Line(
+        level="info", word="certificate_changed", sentence="The certificate was replaced from {path}"
+    ),
+    CertificateUnreadable: Line(
+        level="error",
+        word="certificate_unreadable",
+        sentence="The certificate {path} could not be used, the last good one stays in use: {problem}",
+        once_per=("path", "problem"),
+    ),
+    DefectFound: Line(
+        level="error",
+        word="defect_found",
+        sentence="Unexpected {kind} in {where}; this is a bug, please report it with the traceback",
+        once_per=("where", "kind"),
+    ),
+}

@@ -1,0 +1,144 @@
+"""The table from events to metrics, and the page that Prometheus reads.
+
+Callers are no label: a fleet has thousands of them and a series lives until the process ends; who asked is in the log.
+Everything is changed and read on the thread of the event loop; a scrape of 1,500 lines takes it less than 1 ms.
+"""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
+
+from edgeclient.core.events import (
+    AttemptFinished,
+    CallFinished,
+    CallShed,
+    CertificateChanged,
+    CertificateUnreadable,
+    DefectFound,
+    Event,
+    KeyChanged,
+    KeyUnreadable,
+    NodeDraining,
+    NodeStarted,
+    NodeStopped,
+    ProtocolNegotiated,
+    RetryScheduled,
+    RpcFinished,
+    UplinkChanged,
+)
+from edgeclient.telemetry import names
+from edgeclient.telemetry.call_metrics import AttemptMetrics, CallMetrics, RpcMetrics
+from edgeclient.telemetry.fanout import Subscriber
+from edgeclient.telemetry.gauges import Gauges, StateCollector
+from edgeclient.telemetry.instruments import Instruments
+from edgeclient.telemetry.vocabulary import Vocabulary
+
+_PROCESS = (ProcessCollector, PlatformCollector, GCCollector)
+_SPARE_MODELS = 32  # dated snapshots that may have series of their own beside the catalogue
+_OPENMETRICS = "application/openmetrics-text"
+_RELOADABLE = ("key", "certificate")
+
+UNMEASURED: frozenset[type[Event]] = frozenset({NodeStopped})  # nobody scrapes a process that has ended
+"""Events that change no metric."""
+
+
+class Metrics:
+    """All metrics of the node.
+
+    Args:
+        node_id: Name of the node.
+        version: Version of the software.
+        models: Ids of the models of this node; these always have series of their own.
+        targets: Names of the targets.
+        stability_opt_in: Value of OTEL_SEMCONV_STABILITY_OPT_IN.
+
+    Attributes:
+        registry: All the metrics, for who wants values rather than a page.
+        table: What is done with each type of event.
+    """
+
+    def __init__(
+        self,
+        *,
+        node_id: str,
+        version: str,
+        models: Iterable[str] = (),
+        targets: Iterable[str] = (),
+        stability_opt_in: str = "",
+    ) -> None:
+        self.registry = CollectorRegistry()
+        self._instruments = make = Instruments(self.registry)
+        self._others = CollectorRegistry()
+        vocabulary = Vocabulary(models, spare=_SPARE_MODELS)
+        self._failures = make.counter(names.SUBSCRIBER_FAILURES)
+        self._retries = make.counter(names.RETRIES)
+        self._retry_delay = make.histogram(names.RETRY_DELAY).cell()
+        self._shed = make.counter(names.SHED)
+        self._reloads = make.counter(names.RELOADS)
+        self._uplink_changes = make.counter(names.UPLINK_CHANGES)
+        self._defects = make.counter(names.DEFECTS)
+        self._state = StateCollector(node_id=node_id, version=version, targets=targets, on_failure=self._gauge_failed)
+        self.table: dict[type[Event], Subscriber] = {
+            NodeStarted: self._node_started,
+            NodeDraining: self._node_draining,
+            RpcFinished: RpcMetrics(make).finished,
+            CallFinished: CallMetrics(make, names.gen_ai_names(stability_opt_in), vocabulary).finished,
+            AttemptFinished: AttemptMetrics(make, vocabulary).finished,
+            RetryScheduled: self._retry_scheduled,
+            CallShed: lambda event: self._shed.cell(event.limit).add(),
+            UplinkChanged: self._uplink_changed,
+            ProtocolNegotiated: self._protocol_negotiated,
+            KeyChanged: lambda _: self._reloads.cell("key", "success").add(),
+            KeyUnreadable: lambda _: self._reloads.cell("key", "failure").add(),
+            CertificateChanged: lambda _: self._reloads.cell("certificate", "success").add(),
+            CertificateUnreadable: lambda _: self._reloads.cell("certificate", "failure").add(),
+            DefectFound: lambda event: self._defects.cell(event.where).add(),
+        }
+        for kind in _RELOADABLE:
+            for outcome in ("success", "failure"):
+                self._reloads.declare(kind, outcome)
+        self._others.register(self._state)
+        process: list[Collector] = [kind(registry=self._others) for kind in _PROCESS]
+        for collector in (self._state, *process):
+            self.registry.register(collector)
+
+    def read_at_scrape(self, gauges: Gauges) -> None:
+        """From now on ask these functions at every scrape; given once the parts they ask exist."""
+        self._state.gauges = gauges
+
+    def subscriber_failed(self, subscriber: str, event: str, error: Exception) -> None:  # noqa: ARG002  one signature
+        """Count a fact that an outlet could not take."""
+        self._failures.cell(subscriber, event).add()
+
+    def page(self, accept: str) -> tuple[str, bytes]:
+        """Content type and text of all metrics, as OpenMetrics if the header `Accept` names it."""
+        named = [part.partition(";")[0].strip() for part in accept.split(",")]
+        if _OPENMETRICS in named:
+            others: bytes = openmetrics.generate_latest(self._others)  # type: ignore[no-untyped-call]  # theirs
+            return openmetrics.CONTENT_TYPE_LATEST, self._instruments.text(openmetrics=True).encode() + others
+        return CONTENT_TYPE_PLAIN_0_0_4, self._instruments.text(openmetrics=False).encode() + generate_latest(
+            self._others
+        )
+
+    def _gauge_failed(self, name: str) -> None:
+        self._failures.cell("gauges", name).add()
+
+    def _node_started(self, event: NodeStarted) -> None:
+        self._state.startup_s = event.startup_s
+
+    def _node_draining(self, event: NodeDraining) -> None:  # noqa: ARG002  that it happened is all
+        self._state.draining = True
+
+    def _retry_scheduled(self, event: RetryScheduled) -> None:
+        self._retries.cell(event.reason).add()
+        self._retry_delay.observe(event.delay_s)
+
+    def _uplink_changed(self, event: UplinkChanged) -> None:
+        self._state.uplinks[event.target] = event.after
+        self._uplink_changes.cell(event.target, event.after.value).add()
+
+    def _protocol_negotiated(self, event: ProtocolNegotiated) -> None:
+        self._state.protocols[event.target] = event.protocol
