@@ -1,0 +1,1 @@
+"""Decisions only: no input or output, no asyncio, no clock; the time is an argument."""

@@ -1,0 +1,234 @@
+"""What an error of the provider means for the caller, and what is done next."""
+
+import json
+
+import pytest
+
+from edgeclient.core.errors import Blocked, CallError, Reason, Rejected, Throttled, Unavailable, Uncertain
+from edgeclient.upstream.failures import ProviderError, failure, parse_error, parse_retry_after
+
+QUOTA_TEXT = "You exceeded your current quota, please check your plan and billing details."
+
+MEANINGS = [
+    # status, code, message, class, reason
+    (400, "InvalidParameter", "", Rejected, "INVALID_REQUEST"),
+    (400, "invalid_parameter_error", "Range of input length should be [1, 30720]", Rejected, "INVALID_REQUEST"),
+    (400, "InvalidParameter.NotSupportEnableThinking", "", Rejected, "INVALID_REQUEST"),
+    (400, "InternalError.Algo.InvalidParameter", "", Rejected, "INVALID_REQUEST"),
+    (400, "InternalError.Algo", "", Rejected, "INVALID_REQUEST"),
+    (400, "invalid_value", "", Rejected, "INVALID_REQUEST"),
+    (400, "ServiceUnavailableError", "Role must be user or assistant", Rejected, "INVALID_REQUEST"),
+    (400, "InvalidURL", "", Rejected, "INVALID_REQUEST"),
+    (400, "", "something new", Rejected, "INVALID_REQUEST"),
+    (422, "", "", Rejected, "INVALID_REQUEST"),
+    (400, "context_length_exceeded", "", Rejected, "INVALID_REQUEST"),
+    (400, "InvalidURL.Timeout", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
+    (400, "InvalidFile.DownloadFailed", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
+    (400, "APIConnectionError", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
+    (400, "ClientDisconnect", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
+    (400, "BadRequest.TooLarge", "", Rejected, "REQUEST_TOO_LARGE"),
+    (413, "", "", Rejected, "REQUEST_TOO_LARGE"),
+    (400, "DataInspectionFailed", "", Rejected, "CONTENT_BLOCKED"),
+    (400, "data_inspection_failed", "", Rejected, "CONTENT_BLOCKED"),
+    (400, "FaqRuleBlocked", "", Rejected, "CONTENT_BLOCKED"),
+    (400, "Arrearage", "", Blocked, "UPSTREAM_QUOTA_EXHAUSTED"),
+    (402, "", "", Blocked, "UPSTREAM_QUOTA_EXHAUSTED"),
+    (403, "AllocationQuota.FreeTierOnly", "", Blocked, "UPSTREAM_QUOTA_EXHAUSTED"),
+    (403, "insufficient_quota", "The free tier of the model has been exhausted.", Blocked, "UPSTREAM_QUOTA_EXHAUSTED"),
+    (403, "insufficient_quota", "", Blocked, "UPSTREAM_QUOTA_EXHAUSTED"),
+    (403, "AccessDenied.Unpurchased", "", Blocked, "UPSTREAM_QUOTA_EXHAUSTED"),
+    (429, "insufficient_quota", "Free allocated quota exceeded.", Blocked, "UPSTREAM_QUOTA_EXHAUSTED"),
+    (429, "Throttling.AllocationQuota", "Free allocated quota exceeded.", Blocked, "UPSTREAM_QUOTA_EXHAUSTED"),
+    (429, "", "Free allocated quota exceeded.", Blocked, "UPSTREAM_QUOTA_EXHAUSTED"),
+    (429, "PrepaidBillOverdue", "", Blocked, "UPSTREAM_QUOTA_EXHAUSTED"),
+    (429, "PostpaidBillOverdue", "", Blocked, "UPSTREAM_QUOTA_EXHAUSTED"),
+    (429, "CommodityNotPurchased", "", Blocked, "UPSTREAM_QUOTA_EXHAUSTED"),
+    (401, "InvalidApiKey", "", Blocked, "UPSTREAM_CREDENTIALS"),
+    (401, "invalid_api_key", "", Blocked, "UPSTREAM_CREDENTIALS"),
+    (401, "NOT AUTHORIZED", "", Blocked, "UPSTREAM_CREDENTIALS"),
+    (401, "invalid_request_error", "You didn't provide an API key", Blocked, "UPSTREAM_CREDENTIALS"),
+    (401, "", "", Blocked, "UPSTREAM_CREDENTIALS"),
+    (403, "AccessDenied", "", Blocked, "UPSTREAM_CREDENTIALS"),
+    (403, "Workspace.AccessDenied", "", Blocked, "UPSTREAM_CREDENTIALS"),
+    (404, "WorkSpaceNotFound", "", Blocked, "UPSTREAM_CREDENTIALS"),
+    (403, "Model.AccessDenied", "", Rejected, "MODEL_NOT_FOUND"),
+    (403, "access_denied", "Access to model denied.", Rejected, "MODEL_NOT_FOUND"),
+    (404, "ModelNotFound", "", Rejected, "MODEL_NOT_FOUND"),
+    (404, "model_not_found", "", Rejected, "MODEL_NOT_FOUND"),
+    (404, "model_not_supported", "", Rejected, "MODEL_NOT_FOUND"),
+    (404, "", "The model `qwen9` does not exist", Rejected, "MODEL_NOT_FOUND"),
+    (404, "NotFound", "", Blocked, "UPSTREAM_BAD_RESPONSE"),
+    (405, "", "", Blocked, "UPSTREAM_BAD_RESPONSE"),
+    (429, "Throttling", "", Throttled, "UPSTREAM_RATE_LIMITED"),
+    (429, "Throttling.RateQuota", "", Throttled, "UPSTREAM_RATE_LIMITED"),
+    (429, "limit_requests", "", Throttled, "UPSTREAM_RATE_LIMITED"),
+    (429, "limit_burst_rate", "", Throttled, "UPSTREAM_RATE_LIMITED"),
+    (429, "insufficient_quota", QUOTA_TEXT, Throttled, "UPSTREAM_RATE_LIMITED"),
+    (429, "Throttling.AllocationQuota", "Allocated quota exceeded", Throttled, "UPSTREAM_RATE_LIMITED"),
+    (429, "", QUOTA_TEXT, Throttled, "UPSTREAM_RATE_LIMITED"),
+    (429, "", "", Throttled, "UPSTREAM_RATE_LIMITED"),
+    (200, "1302", "", Throttled, "UPSTREAM_RATE_LIMITED"),
+    (200, "1305", "", Throttled, "UPSTREAM_RATE_LIMITED"),
+    (200, "invalid_request_error", "Too many requests", Throttled, "UPSTREAM_RATE_LIMITED"),
+    (200, "", "Too many requests", Throttled, "UPSTREAM_RATE_LIMITED"),
+    (503, "ModelServingError", "Too many requests.", Throttled, "UPSTREAM_RATE_LIMITED"),
+    (500, "InternalError", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
+    (500, "internal_error", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
+    (500, "InternalError.Algo", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
+    (500, "SystemError", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
+    (503, "ModelUnavailable", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
+    (503, "", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
+    (502, "text/html", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
+    (200, "brand_new_code", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
+    (500, "InternalError.Timeout", "", Unavailable, "UPSTREAM_TIMEOUT"),
+    (500, "RequestTimeOut", "", Unavailable, "UPSTREAM_TIMEOUT"),
+    (500, "request_timeout", "", Unavailable, "UPSTREAM_TIMEOUT"),
+    (500, "ResponseTimeout", "", Unavailable, "UPSTREAM_TIMEOUT"),
+    (408, "", "", Unavailable, "UPSTREAM_TIMEOUT"),
+    (504, "", "", Unavailable, "UPSTREAM_TIMEOUT"),
+    (200, "text/html", "", Unavailable, "UPLINK_OFFLINE"),
+    (403, "text/html", "", Unavailable, "UPLINK_OFFLINE"),
+    (302, "", "", Unavailable, "UPLINK_OFFLINE"),
+    (407, "", "", Unavailable, "UPLINK_OFFLINE"),
+    (511, "", "", Unavailable, "UPLINK_OFFLINE"),
+    (200, "", "", Uncertain, "UPSTREAM_BAD_RESPONSE"),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "message", "kind", "reason"), MEANINGS)
+def test_error_means_one_thing(status: int, code: str, message: str, kind: type[CallError], reason: str) -> None:
+    error = failure(ProviderError(http_status=status, code=code, message=message))
+
+    assert (kind, reason) == (type(error), error.reason_name)
+
+
+@pytest.mark.parametrize(("status", "code", "message", "kind", "reason"), MEANINGS)
+def test_advice_fits_the_class(status: int, code: str, message: str, kind: type[CallError], reason: str) -> None:
+    del reason
+    error = failure(ProviderError(http_status=status, code=code, message=message), retry_after_s=7.0)
+
+    assert (7.0 if kind in (Throttled, Unavailable) else None) == error.retry_after_s
+    assert (kind is Uncertain) is error.possibly_billed
+
+
+@pytest.mark.parametrize(("status", "code", "message", "kind", "reason"), MEANINGS)
+def test_after_a_piece_every_error_is_a_cut(
+    status: int, code: str, message: str, kind: type[CallError], reason: str
+) -> None:
+    del kind, reason
+    error = failure(ProviderError(http_status=status, code=code, message=message), sent_pieces=True)
+
+    assert isinstance(error, Uncertain)
+    assert error.reason == Reason.ERROR_REASON_UPSTREAM_INTERRUPTED
+    assert message in error.message
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [("limit_requests", 1.0), ("insufficient_quota", 30.0), ("limit_burst_rate", 30.0), ("", 1.0)],
+)
+def test_pause_fits_the_window_of_the_limit(code: str, expected: float) -> None:
+    assert expected == failure(ProviderError(http_status=429, code=code)).retry_after_s
+
+
+def test_sentence_names_meaning_code_status_and_words() -> None:
+    error = failure(ProviderError(http_status=429, code="limit_requests", message="Slow down."))
+
+    assert error.message == "The provider limits the rate of requests (limit_requests, HTTP 429): Slow down."
+
+
+OPENAI = {"error": {"message": "m", "type": "t", "param": None, "code": "c"}, "request_id": "r"}
+NATIVE = {"code": "c", "message": "m", "request_id": "r"}
+FOUND = ProviderError(http_status=400, code="c", message="m", request_id="r")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (json.dumps(OPENAI), FOUND),
+        (json.dumps(NATIVE), FOUND),
+        (" \ufeff\n" + json.dumps(NATIVE), ProviderError(http_status=400, message="\ufeff " + json.dumps(NATIVE))),
+        ("\ufeff" + json.dumps(NATIVE), FOUND),
+        ("data: " + json.dumps(OPENAI), FOUND),
+        (f"id:1\nevent:error\n:HTTP_STATUS/429\ndata:{json.dumps(NATIVE)}\n\n", ProviderError(
+            http_status=429, code="c", message="m", request_id="r")),
+        (f": hello\n\ndata: {{}}\n\ndata: {json.dumps(NATIVE)}\n\ndata: [DONE]\n\n", FOUND),
+        ('{"error":"m"}', ProviderError(http_status=400, message="m")),
+        ('{"error":{"message":"m","code":null,"type":"t"}}', ProviderError(http_status=400, code="t", message="m")),
+        ('{"error":{"code":1302}}', ProviderError(http_status=400, code="1302")),
+        ('{"error":{"code":"unknown","message":"m"},"id":"chatcmpl-1"}', ProviderError(
+            http_status=400, message="m", request_id="chatcmpl-1")),
+        ('[{"code":"c"}]', ProviderError(http_status=400, code="c")),
+        (json.dumps({"error": {"code": 502, "message": "relay", "metadata": {"raw": json.dumps(OPENAI)}}}), FOUND),
+        ('{"code":"c","metadata":{"raw":"{torn"}}', ProviderError(http_status=400, code="c")),
+        ("plain\r\n words", ProviderError(http_status=400, message="plain words")),
+        ("<html><title>x</title>", ProviderError(http_status=400, code="text/html")),
+        ("", ProviderError(http_status=400)),
+        ("null", ProviderError(http_status=400)),
+        ("data: ", ProviderError(http_status=400)),
+        ("{" * 5000, ProviderError(http_status=400, message="{" * 299 + "…")),
+    ],
+)  # fmt: skip
+def test_error_is_found_in_every_shape(body: str, expected: ProviderError) -> None:
+    found = parse_error(http_status=400, content_type="application/json", body=body.encode())
+
+    assert (expected.http_status, expected.code, expected.message) == (found.http_status, found.code, found.message)
+    assert expected.request_id in ("", found.request_id)
+
+
+def test_status_in_place_of_a_code_counts_inside_a_200() -> None:
+    found = parse_error(http_status=200, content_type="", body=b'{"error":{"code":429,"message":"m"}}')
+
+    assert ProviderError(http_status=429, message="m") == found
+
+
+def test_empty_web_page_is_known_by_its_type() -> None:
+    assert parse_error(http_status=200, content_type="text/html; charset=utf-8", body=b"").code == "text/html"
+
+
+@pytest.mark.parametrize("secret", ["sk-4f9aB0c1d2e3", "sk-ws-H.abc-def_1", "sk-sp-123", "Bearer abc.def", "cr_0a1b2c"])
+@pytest.mark.parametrize("shape", ['{{"error":{{"message":"Incorrect key: {}!"}}}}', "Incorrect key: {}!"])
+def test_key_never_leaves_the_node(secret: str, shape: str) -> None:
+    found = parse_error(http_status=401, content_type="", body=shape.format(secret).encode())
+
+    assert secret not in failure(found).message
+    assert "Incorrect key: [key]" in failure(found).message
+
+
+def test_long_sentence_is_cut() -> None:
+    found = parse_error(http_status=400, content_type="", body=json.dumps({"message": "word " * 9999}).encode())
+
+    assert len(found.message) <= 300
+    assert found.message.endswith("word…")
+
+
+def test_control_characters_do_not_travel() -> None:
+    found = parse_error(
+        http_status=400, content_type="", body=b'{"code":"a\\nb","message":"a\\u0000\\r\\n\\tb\\u001b"}'
+    )
+
+    assert (found.code, found.message) == ("a b", "a b")
+
+
+NOW_S = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"retry-after": "12"}, 12.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "1500", "retry-after": "60"}, 1.5),
+        ({"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT"}, 30.0),
+        ({"retry-after": "Tue, 14 Nov 2023 22:00:00 GMT"}, 0.0),
+        ({"retry-after": "-5"}, 0.0),
+        ({"retry-after": "999999"}, 3600.0),
+        ({"retry-after": "inf"}, 3600.0),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after-ms": "soon", "retry-after": "3"}, 3.0),
+    ],
+)
+def test_retry_after_is_read_and_bounded(headers: dict[str, str], expected: float | None) -> None:
+    assert expected == parse_retry_after(lambda name: headers.get(name, ""), wall_s=NOW_S)
