@@ -411,7 +411,10 @@ class ChatRequest(_message.Message):
     second upstream request; a repetition with other content fails with
     IDEMPOTENCY_KEY_REUSED. Content is every field that shapes the answer,
     that is all but priority, cache_policy, offline_policy, timeout,
-    max_cache_age, stream_flush_interval and label. Failures are not recorded.
+    max_cache_age, stream_flush_interval, label and conversation_id. Failures
+    are not recorded, so that a repetition is a new request, with one
+    exception: a failure that may have been charged. From then on the key
+    fails with OUTCOME_UNKNOWN; whoever may pay again takes a new one.
     The key is shared by Chat, StreamChat, BatchChat and SubmitJob.
     Empty: no such guarantee.
     """

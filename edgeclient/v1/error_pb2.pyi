@@ -39,8 +39,10 @@ Error contract of edgeclient.v1. Every other file of the package relies on it.
 4. A call that ends with UNAVAILABLE, DEADLINE_EXCEEDED or CANCELLED, or with
    a broken connection, has an unknown outcome. Repeat it with the same
    idempotency_key: a call that still runs is joined and a finished one is
-   replayed, free of charge. A second charge is possible only where the
-   error said "possibly billed", or without a key.
+   replayed, free of charge; one whose outcome is lost fails with
+   OUTCOME_UNKNOWN for good. Nothing is charged twice under one key: whoever
+   may pay again takes a new one. Only jobs with RESEND_POLICY_ONCE, and
+   requests without a key, can be charged twice.
 """
 
 from google.protobuf import descriptor as _descriptor
@@ -149,7 +151,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """[INTERNAL] A defect of the node. Please report edge-request-id."""
     ERROR_REASON_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 25
     """[UNAVAILABLE] An attempt was sent and nobody knows what became of it, and
-    RESEND_POLICY_NEVER forbids another one. In-band for jobs only.
+    RESEND_POLICY_NEVER, or its idempotency_key, forbids another one. Take a
+    new key if the request may be charged again.
     """
     ERROR_REASON_STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 26
     """[FAILED_PRECONDITION] Durable storage is read-only or damaged; nothing was
@@ -246,7 +249,8 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 24
 """[INTERNAL] A defect of the node. Please report edge-request-id."""
 ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 25
 """[UNAVAILABLE] An attempt was sent and nobody knows what became of it, and
-RESEND_POLICY_NEVER forbids another one. In-band for jobs only.
+RESEND_POLICY_NEVER, or its idempotency_key, forbids another one. Take a
+new key if the request may be charged again.
 """
 ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 26
 """[FAILED_PRECONDITION] Durable storage is read-only or damaged; nothing was

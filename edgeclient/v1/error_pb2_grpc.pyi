@@ -39,8 +39,10 @@ Error contract of edgeclient.v1. Every other file of the package relies on it.
 4. A call that ends with UNAVAILABLE, DEADLINE_EXCEEDED or CANCELLED, or with
    a broken connection, has an unknown outcome. Repeat it with the same
    idempotency_key: a call that still runs is joined and a finished one is
-   replayed, free of charge. A second charge is possible only where the
-   error said "possibly billed", or without a key.
+   replayed, free of charge; one whose outcome is lost fails with
+   OUTCOME_UNKNOWN for good. Nothing is charged twice under one key: whoever
+   may pay again takes a new one. Only jobs with RESEND_POLICY_ONCE, and
+   requests without a key, can be charged twice.
 """
 
 from collections import abc as _abc
