@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from edgeclient.core.deadline import Deadline
+from edgeclient.core.jobs import Attempt
 from edgeclient.core.models import ModelSpec
 from edgeclient.v1 import chat_pb2
 
@@ -51,6 +52,10 @@ class Call:
         attempt_count: Upstream attempts begun so far.
         upstream_s: Time spent waiting for the provider so far.
         first_piece_at_s: When the first piece came from the provider, on the monotonic clock; 0.0: not yet.
+        attempt: The record of a call with an idempotency key, set by the idempotency stage; whoever makes a job of the
+            call takes it.
+        source: Where the answer comes from, told with the first piece of a stream.
+        shared: The answer was made for another request and is paid for there.
     """
 
     id: str
@@ -64,6 +69,9 @@ class Call:
     attempt_count: int = 0
     upstream_s: float = 0.0
     first_piece_at_s: float = 0.0
+    attempt: Attempt | None = None
+    source: chat_pb2.ResponseSource.ValueType = chat_pb2.RESPONSE_SOURCE_UPSTREAM
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +90,7 @@ class Reply:
 class Handler(Protocol):
     """The rest of the road, seen from a stage."""
 
-    async def __call__(self, call: Call) -> Reply:
+    async def __call__(self, call: Call, /) -> Reply:
         """Answer the call, or raise a `CallError`."""
         ...
 
@@ -90,7 +98,7 @@ class Handler(Protocol):
 class Stage(Protocol):
     """One decision about a call. Knows neither its neighbours nor gRPC nor HTTP."""
 
-    async def __call__(self, call: Call, forward: Handler) -> Reply:
+    async def __call__(self, call: Call, forward: Handler, /) -> Reply:
         """Answer the call, with or without `forward`, or raise a `CallError`."""
         ...
 

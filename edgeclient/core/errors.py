@@ -30,9 +30,16 @@ class Violation:
 class CallError(Exception):
     """A call failed for a reason that the caller is told.
 
+    Args:
+        reason: Cause from the public contract.
+        summary: One sentence, without prompt, answer or key.
+        detail: What the provider said about it. It goes to the caller, who knows what it quotes, and never to a log.
+        retry_after_s, possibly_billed, violations: As the attributes.
+
     Attributes:
         reason: Cause from the public contract.
-        message: One sentence for a developer; holds neither prompt nor answer nor key.
+        message: One sentence for a developer. It may end with words of others, which may quote the request.
+        summary: The sentence without the words of others: what may be logged.
         retry_after_s: Earliest moment at which a repeat makes sense, from now. None: a repeat does not help.
         possibly_billed: The provider may have generated, and charged for, an answer that was lost.
         violations: What is wrong with the request, all of it.
@@ -43,15 +50,18 @@ class CallError(Exception):
     def __init__(
         self,
         reason: Reason.ValueType,
-        message: str,
+        summary: str,
         *,
+        detail: str = "",
         retry_after_s: float | None = None,
         possibly_billed: bool = False,
         violations: Sequence[Violation] = (),
     ) -> None:
+        message = f"{summary}: {detail}" if detail else summary
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.summary = summary
         self.retry_after_s = retry_after_s
         self.possibly_billed = possibly_billed or self.possibly_billed_by_nature
         self.violations = tuple(violations)

@@ -24,57 +24,6 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeStarted(Event):
-    """The node takes calls.
-
-    Attributes:
-        version: Version of the software.
-        node_id: Name of the node.
-        listen: Address of the port for devices as bound.
-        tls: The port for devices speaks TLS.
-        admin: Address of the admin port as bound; "" if there is none.
-        upstream: Host that requests go to.
-        startup_s: Time from the start of the process to this moment.
-    """
-
-    version: str
-    node_id: str
-    listen: str
-    tls: bool
-    admin: str
-    upstream: str
-    startup_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeDraining(Event):
-    """The node was told to stop: no new calls, running ones are finished.
-
-    Attributes:
-        signal: Name of the signal, such as SIGTERM.
-        active_call_count: Calls that are still running.
-        grace_s: How long they may take.
-    """
-
-    signal: str
-    active_call_count: int
-    grace_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeStopped(Event):
-    """The node has stopped.
-
-    Attributes:
-        drained: Every running call was finished in time.
-        duration_s: Time from the signal to this moment.
-    """
-
-    drained: bool
-    duration_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RpcFinished(Event):
     """An RPC of ours has ended, whatever it was and however it ended.
 
@@ -113,7 +62,7 @@ class CallFinished(Event):
         cost_nanos: Price in billionths of `currency_code`; 0 if no price is known.
         currency_code: ISO 4217 code; "" if no price is known.
         possibly_billed: It failed, and may have been billed all the same.
-        message: The error's sentence; "" if it succeeded.
+        message: The error's summary, fit for a log; "" if it succeeded.
         upstream_request_id: The provider's id of the exchange, for a support case.
     """
 
@@ -252,26 +201,15 @@ class KeyUnreadable(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateChanged(Event):
-    """The certificate of the port for devices was replaced while running.
+class KeyRefused(Event):
+    """The provider can be reached and refuses the API key: no call will succeed before a person acts.
 
     Attributes:
-        path: The certificate file.
+        target: Which target.
+        problem: What it said, without words of its own.
     """
 
-    path: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateUnreadable(Event):
-    """A new certificate could not be used; the last good one stays in use.
-
-    Attributes:
-        path: The certificate file.
-        problem: What is wrong and what would be right.
-    """
-
-    path: str
+    target: str
     problem: str
 
 

@@ -111,7 +111,9 @@ class Catalogue:
         Raises:
             UnknownModelError: There is none.
         """
-        return self._find(name) if name else self.default
+        if not name:
+            return self.default
+        return self._all.names.get(name) or self._find(name)  # most programs write the name as it is
 
     def _find(self, name: str) -> ModelSpec:
         wanted = canonical_name(name)

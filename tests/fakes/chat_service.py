@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import grpc
 import grpc.aio
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
 from edgeclient.v1 import chat_pb2, chat_pb2_grpc, error_pb2, node_pb2, node_pb2_grpc
@@ -70,7 +71,9 @@ class FakeNode(chat_pb2_grpc.ChatServiceServicer, node_pb2_grpc.NodeServiceServi
     script: dict[str, Behaviour] = field(default_factory=dict)
     models: list[node_pb2.Model] = field(default_factory=list)
     limits: node_pb2.Limits = field(
-        default_factory=lambda: node_pb2.Limits(max_batch_item_count=3, max_request_bytes=4 << 20)
+        default_factory=lambda: node_pb2.Limits(
+            max_batch_item_count=3, max_request_bytes=4 << 20, idempotency_window=Duration(seconds=60)
+        )
     )
     requests: list[chat_pb2.ChatRequest] = field(default_factory=list)
     batches: list[chat_pb2.BatchChatRequest] = field(default_factory=list)

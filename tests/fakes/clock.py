@@ -24,6 +24,11 @@ class FakeClock:
         self._sleepers.append((self._monotonic_s + duration_s, future))
         await future
 
+    @property
+    def sleeping(self) -> bool:
+        """Somebody waits for time to pass."""
+        return bool(self._sleepers)
+
     def advance(self, duration_s: float) -> None:
         """Let time pass; who slept until then is woken."""
         self._monotonic_s += duration_s
