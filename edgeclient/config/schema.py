@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from edgeclient.config.address import collide, is_address, is_loopback
 from edgeclient.config.setting import Section, SettingError, default_of, setting
+from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.models import ModelSpec
 
 _SCHEMES = ("https", "http")
@@ -252,6 +253,7 @@ class Config:
     ingress: IngressConfig = field(default_factory=IngressConfig)
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
     chat: ChatConfig = field(default_factory=ChatConfig)
+    spool: SpoolConfig = field(default_factory=SpoolConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
     log: LogConfig = field(default_factory=LogConfig)
     models: tuple[ModelSpec, ...] = ()

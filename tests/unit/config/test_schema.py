@@ -21,7 +21,7 @@ def test_every_setting_says_what_it_is_for(cls: type) -> None:
 
 
 def test_every_section_is_known() -> None:
-    assert list(SECTIONS) == ["node", "ingress", "upstream", "chat", "admin", "log"]
+    assert list(SECTIONS) == ["node", "ingress", "upstream", "chat", "spool", "admin", "log"]
 
 
 def test_every_setting_has_a_variable_of_its_own() -> None:
