@@ -197,9 +197,9 @@ def failure(error: ProviderError, *, retry_after_s: float | None = None, sent_pi
     if retry_after_s is not None and pause_s is not None:
         pause_s = retry_after_s
     if sent_pieces:
-        sentence = _sentence(_CUT, error)
-        return Uncertain(Reason.ERROR_REASON_UPSTREAM_INTERRUPTED, sentence, retry_after_s=pause_s or _SECOND_S)
-    return meaning.error(meaning.reason, _sentence(meaning.says, error), retry_after_s=pause_s)
+        reason = Reason.ERROR_REASON_UPSTREAM_INTERRUPTED
+        return Uncertain(reason, _summary(_CUT, error), detail=error.message, retry_after_s=pause_s or _SECOND_S)
+    return meaning.error(meaning.reason, _summary(meaning.says, error), detail=error.message, retry_after_s=pause_s)
 
 
 def unreadable(what: str) -> Uncertain:
@@ -242,7 +242,7 @@ def _bounded(seconds: float) -> float:
     return min(max(0.0, seconds), _LONGEST_RETRY_AFTER_S)
 
 
-def _sentence(says: str, error: ProviderError) -> str:
+def _summary(says: str, error: ProviderError) -> str:
     status = f"HTTP {error.http_status}" if error.http_status else ""
     label = ", ".join(filter(None, (error.code, status)))
-    return f"{says}{f' ({label})' if label else ''}{f': {error.message}' if error.message else ''}"
+    return f"{says} ({label})" if label else says

@@ -22,6 +22,9 @@ from edgeclient.upstream.message_codec import encode_messages
 from edgeclient.upstream.wire import UNREADABLE
 from edgeclient.v1 import chat_pb2
 
+SHORT_ANSWER_TOKENS = 256
+"""About ten seconds at the speed of a large model; the provider gives up on whole answers after minutes."""
+
 _TOOL_MODES = {
     chat_pb2.TOOL_MODE_AUTO: "auto",
     chat_pb2.TOOL_MODE_NONE: "none",
@@ -53,10 +56,12 @@ _TITLED: Decoder[_Titled] = Decoder(_Titled)
 def wants_stream(request: chat_pb2.ChatRequest, model: ModelSpec, *, caller_streams: bool) -> bool:
     """The provider should stream, whether or not the caller does.
 
-    A streamed call that is broken off is billed only for what was generated, and silence in it means trouble, so a
-    model that thinks for minutes is always asked to stream.
+    A streamed call that is broken off is billed only for what was generated, silence in it means trouble, and the
+    provider's short limit for whole answers does not apply. So everything is streamed but an answer that is bounded to
+    be short: it has little to lose, and as a whole it costs a third of the CPU.
     """
-    return caller_streams or model.stream_only or thinks(request, model)
+    short = 0 < request.max_tokens <= SHORT_ANSWER_TOKENS
+    return caller_streams or model.stream_only or not short or thinks(request, model)
 
 
 def thinks(request: chat_pb2.ChatRequest, model: ModelSpec) -> bool:

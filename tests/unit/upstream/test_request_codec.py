@@ -7,7 +7,7 @@ import pytest
 
 from edgeclient.core.errors import Reason, Rejected
 from edgeclient.core.models import ModelSpec, Thinking
-from edgeclient.upstream.request_codec import encode_request, thinks, wants_stream
+from edgeclient.upstream.request_codec import SHORT_ANSWER_TOKENS, encode_request, thinks, wants_stream
 from edgeclient.v1 import chat_pb2
 
 PLAIN = ModelSpec(id="qwen-max")
@@ -323,7 +323,14 @@ def test_a_model_that_thinks_is_asked_to_stream(
     caller_streams: bool,  # noqa: FBT001  table
     expected: bool,  # noqa: FBT001  table
 ) -> None:
-    request = chat_pb2.ChatRequest(prompt="x", thinking=mode)
+    request = chat_pb2.ChatRequest(prompt="x", thinking=mode, max_tokens=SHORT_ANSWER_TOKENS)
 
     assert expected is wants_stream(request, model, caller_streams=caller_streams)
     assert not thinks(request, PLAIN)
+
+
+@pytest.mark.parametrize(("max_tokens", "expected"), [(0, True), (1, False), (256, False), (257, True)])
+def test_only_an_answer_that_is_bounded_to_be_short_is_taken_as_a_whole(max_tokens: int, *, expected: bool) -> None:
+    request = chat_pb2.ChatRequest(prompt="x", max_tokens=max_tokens)
+
+    assert expected is wants_stream(request, PLAIN, caller_streams=False)

@@ -1,0 +1,255 @@
+"""The end of the road: one attempt at a chat completion, from a call to its answer.
+
+Encodes the request, exchanges it under the time limits of `patience.py`, and decodes what comes back; pieces of a
+stream are handed on while they come. Exactly one `AttemptFinished` per attempt, whatever happens, cancellation
+included, and what it shows of the way is told to the uplink: an answer, be it an error, means that the way works.
+
+Whether the provider streams is decided apart from whether the caller does (`wants_stream`): a model that thinks for
+minutes is asked to stream, so that silence can be told from work and a broken call costs only what was generated.
+"""
+
+import asyncio
+
+from edgeclient.config.schema import UpstreamConfig
+from edgeclient.core.call import Call, Delta, Reply
+from edgeclient.core.errors import CallError, Reason, Uncertain
+from edgeclient.core.events import AttemptFinished
+from edgeclient.core.models import ModelSpec
+from edgeclient.core.ports import Clock, Observe
+from edgeclient.policy.pricing import PriceTable
+from edgeclient.upstream.answer import Completion, decode_answer
+from edgeclient.upstream.exchange import Incoming, Outgoing
+from edgeclient.upstream.failures import failure, parse_error, parse_retry_after
+from edgeclient.upstream.patience import Patience
+from edgeclient.upstream.request_codec import encode_request, wants_stream
+from edgeclient.upstream.stream import StreamDecoder
+from edgeclient.upstream.transport import Transport
+from edgeclient.upstream.uplink import UplinkWatch
+from edgeclient.v1 import chat_pb2
+
+_FIRST_ERROR_STATUS = 300  # a redirect is no answer either
+_ERROR_BODY_BYTES = 64 * 1024
+_ON_THE_WIRE = 64  # a token in its event of JSON, against the token alone: the decoder counts the text, this the bytes
+
+
+class Upstream:
+    """A handler that asks the provider once.
+
+    Args:
+        config: Name of the target and the time limits.
+        transport: The way there.
+        observe: Takes `AttemptFinished`.
+        clock: Measures.
+        uplink: Is told what each attempt shows about the way.
+        prices: Prices the answers; None: they have no price.
+    """
+
+    def __init__(
+        self,
+        config: UpstreamConfig,
+        transport: Transport,
+        *,
+        observe: Observe,
+        clock: Clock,
+        uplink: UplinkWatch,
+        prices: PriceTable | None = None,
+    ) -> None:
+        self.config = config
+        self.transport = transport
+        self.clock = clock
+        self._observe = observe
+        self._uplink = uplink
+        self._prices = prices
+
+    async def __call__(self, call: Call) -> Reply:
+        """Answer the call by one attempt, or raise what happened to it."""
+        if call.model is None:
+            raise RuntimeError("the validation stage sets the model of every call")
+        call.attempt_count += 1
+        call.target = self.config.name
+        attempt = _Attempt(self, call, call.model)
+        try:
+            reply = await attempt.run()
+        except CallError as error:
+            self._told(attempt, error)
+            attempt.reason = error.reason_name
+            raise
+        except asyncio.CancelledError:
+            attempt.reason = "CANCELLED"
+            raise
+        except BaseException:
+            attempt.reason = "INTERNAL"
+            raise
+        else:
+            self._uplink.answered()
+        finally:
+            self._finish(attempt)
+        self._price(reply.response)
+        return reply
+
+    def _told(self, attempt: "_Attempt", error: CallError) -> None:
+        """What a failed attempt shows of the way: an error is an answer, and a caller's deadline shows nothing."""
+        portal = error.reason == Reason.ERROR_REASON_UPLINK_OFFLINE
+        if attempt.http_status >= _FIRST_ERROR_STATUS and not portal:
+            self._uplink.answered()
+        elif error.reason in _LOST or (not attempt.http_status and error.reason in _NOT_REACHED):
+            self._uplink.lost(error.reason_name)
+        elif attempt.http_status:
+            self._uplink.answered()
+
+    def _finish(self, attempt: "_Attempt") -> None:
+        now_s = self.clock.monotonic_s()
+        if attempt.sent_s is not None:
+            attempt.call.upstream_s += now_s - attempt.sent_s
+        self._observe(
+            AttemptFinished(
+                call_id=attempt.call.id,
+                target=self.config.name,
+                model=attempt.model.id,
+                reason=attempt.reason,
+                http_status=attempt.http_status,
+                upstream_code=attempt.upstream_code,
+                protocol=attempt.protocol,
+                duration_s=now_s - attempt.begun_s,
+                first_byte_s=attempt.first_byte_s,
+            )
+        )
+
+    def _price(self, response: chat_pb2.ChatResponse) -> None:
+        if self._prices is None or not response.HasField("usage"):
+            return
+        usage = response.usage
+        cost = self._prices.cost(response.model, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
+        if cost is not None:
+            usage.cost_nanos = cost.nanos
+            usage.currency_code = cost.currency
+
+
+_LOST = frozenset(
+    {
+        Reason.ERROR_REASON_UPLINK_OFFLINE,
+        Reason.ERROR_REASON_UPSTREAM_TIMEOUT,
+        Reason.ERROR_REASON_UPSTREAM_INTERRUPTED,
+    }
+)
+_NOT_REACHED = frozenset({Reason.ERROR_REASON_UPSTREAM_UNAVAILABLE})
+
+
+class _Attempt:
+    """One request, and what is known about it so far."""
+
+    __slots__ = (
+        "_patience",
+        "_streamed",
+        "_upstream",
+        "begun_s",
+        "call",
+        "first_byte_s",
+        "http_status",
+        "model",
+        "protocol",
+        "reason",
+        "sent_s",
+        "upstream_code",
+    )
+
+    def __init__(self, upstream: Upstream, call: Call, model: ModelSpec) -> None:
+        self._upstream = upstream
+        self.call = call
+        self.model = model
+        self.begun_s = upstream.clock.monotonic_s()
+        self.sent_s: float | None = None
+        self.first_byte_s: float | None = None
+        self.http_status = 0
+        self.protocol = ""
+        self.reason = ""
+        self.upstream_code = ""
+        self._streamed = wants_stream(call.request, model, caller_streams=call.emit is not None)
+        self._patience = Patience(upstream.config, deadline=call.deadline, now_s=self.begun_s, streamed=self._streamed)
+
+    async def run(self) -> Reply:
+        """Ask and decode, within the limits."""
+        outgoing = Outgoing(
+            method="POST",
+            path="/chat/completions",
+            body=encode_request(self.call.request, self.model, stream=self._streamed),
+            streamed=self._streamed,
+            request_id=self.call.id,
+            limit_s=self._patience.limit_s,
+            on_sent=self._on_sent,
+        )
+        async with self._patience, self._upstream.transport.exchange(outgoing) as incoming:
+            self._patience.answered()
+            self.http_status = incoming.status
+            self.protocol = incoming.protocol
+            self.first_byte_s = self._upstream.clock.monotonic_s() - self.begun_s
+            if incoming.status >= _FIRST_ERROR_STATUS:
+                raise await self._refusal(incoming)
+            completion = await (self._read_pieces(incoming) if self._streamed else self._read_whole(incoming))
+            response = completion.response
+            response.target = self.call.target
+            response.attempt_count = self.call.attempt_count
+            return Reply(response=response, upstream_request_id=incoming.header("x-request-id"))
+
+    def _on_sent(self) -> None:
+        self.sent_s = self._upstream.clock.monotonic_s()
+        self._patience.sent()
+
+    async def _refusal(self, incoming: Incoming) -> CallError:
+        """The error that a status above 299 means."""
+        pieces: list[bytes] = []
+        size = 0
+        while size < _ERROR_BODY_BYTES and (piece := await incoming.read()):
+            pieces.append(piece[: _ERROR_BODY_BYTES - size])
+            size += len(piece)
+        error = parse_error(
+            http_status=incoming.status, content_type=incoming.header("content-type"), body=b"".join(pieces)
+        )
+        self.upstream_code = error.code
+        wall_s = self._upstream.clock.wall_s()
+        return failure(error, retry_after_s=parse_retry_after(incoming.header, wall_s=wall_s))
+
+    async def _read_whole(self, incoming: Incoming) -> Completion:
+        pieces: list[bytes] = []
+        left_bytes = self._upstream.config.max_response_bytes
+        while piece := await incoming.read():
+            left_bytes -= len(piece)
+            self._check_room(left_bytes)
+            pieces.append(piece)
+        include_reasoning = self.call.request.include_reasoning
+        return decode_answer(b"".join(pieces), model=self.model, include_reasoning=include_reasoning)
+
+    async def _read_pieces(self, incoming: Incoming) -> Completion:
+        limit_bytes = self._upstream.config.max_response_bytes
+        left_bytes = _ON_THE_WIRE * limit_bytes
+        decoder = StreamDecoder(
+            model=self.model, include_reasoning=self.call.request.include_reasoning, limit_bytes=limit_bytes
+        )
+        while chunk := await incoming.read():
+            left_bytes -= len(chunk)
+            self._check_room(left_bytes)
+            delta = decoder.feed(chunk)
+            if decoder.produced:
+                self._patience.heard()
+            if delta is not None:
+                await self._hand_on(delta)
+        return decoder.finish()
+
+    async def _hand_on(self, delta: Delta) -> None:
+        """Give a piece to the caller; as long as it takes it, the provider's silence is not its fault."""
+        call = self.call
+        if not call.first_piece_at_s:
+            call.first_piece_at_s = self._upstream.clock.monotonic_s()
+        if call.emit is not None:
+            call.committed = True
+            self._patience.hold()
+            await call.emit(delta)
+            self._patience.heard()
+
+    def _check_room(self, left_bytes: int) -> None:
+        if left_bytes < 0:
+            limit_bytes = self._upstream.config.max_response_bytes
+            raise Uncertain(
+                Reason.ERROR_REASON_UPSTREAM_BAD_RESPONSE,
+                f"The provider's answer is longer than upstream.max_response_bytes, {limit_bytes}",
+            )

@@ -1,0 +1,91 @@
+"""Another attempt, when it is free, allowed and in time.
+
+Free: only `Unavailable` and `Throttled` are certain not to have been billed. An `Uncertain` attempt may have been paid
+for and is not repeated here; whoever may pay twice has to decide that, and no stage of the road does. Allowed: nothing
+has reached the caller, or it would see two answers in one. In time: a pause that ends after the deadline is not begun,
+so the caller gets the true cause now instead of a time-out later.
+
+One budget per call: every attempt of a call counts (`Call.attempt_count`), whoever begins it, so a stage further down
+that tries another region cannot multiply attempts.
+
+`stop` ends every pause: in a node that drains, a waiting call is better off elsewhere.
+"""
+
+import asyncio
+from random import Random
+
+from edgeclient.config.schema import UpstreamConfig
+from edgeclient.core.call import Call, Handler, Reply
+from edgeclient.core.errors import CallError, Reason, Stopping, Throttled, Unavailable
+from edgeclient.core.events import RetryScheduled
+from edgeclient.core.ports import Clock, Observe
+from edgeclient.policy.backoff import Backoff
+
+_COME_BACK_S = 1.0  # another node, or this one after its restart
+
+
+class Retry:
+    """A stage; see the module.
+
+    Args:
+        config: Attempts and pauses.
+        observe: Takes `RetryScheduled`.
+        clock: Tells whether a pause fits before the deadline.
+        rng: Draws the jitter.
+    """
+
+    def __init__(self, config: UpstreamConfig, *, observe: Observe, clock: Clock, rng: Random) -> None:
+        self._max_attempts = config.max_attempts
+        self._backoff = Backoff(initial_s=config.retry_initial_s, max_s=config.retry_max_s)
+        self._observe = observe
+        self._clock = clock
+        self._rng = rng
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """End all pauses with `Stopping`, and begin none any more. May be called again."""
+        self._stopping.set()
+
+    async def __call__(self, call: Call, forward: Handler) -> Reply:
+        """Answer the call by the first attempt that succeeds."""
+        failed_count = 0
+        while True:
+            try:
+                return await forward(call)
+            except (Throttled, Unavailable) as error:
+                failed_count += 1
+                delay_s = self._delay_s(call, error, failed_count)
+                if delay_s is None:
+                    raise
+                if self._stopping.is_set():
+                    raise _stopping(error) from error
+                self._observe(
+                    RetryScheduled(
+                        call_id=call.id, attempt=call.attempt_count, reason=error.reason_name, delay_s=delay_s
+                    )
+                )
+                if await self._stopped_within(delay_s):
+                    raise _stopping(error) from error
+
+    def _delay_s(self, call: Call, error: CallError, failed_count: int) -> float | None:
+        """The pause before the next attempt; None if there must be none."""
+        if call.committed or max(call.attempt_count, failed_count) >= self._max_attempts:
+            return None
+        delay_s = self._backoff.delay_s(failed_count, draw=self._rng.random(), least_s=error.retry_after_s or 0.0)
+        return delay_s if call.deadline.remaining_s(self._clock.monotonic_s()) > delay_s else None
+
+    async def _stopped_within(self, delay_s: float) -> bool:
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._stopping.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+def _stopping(cause: CallError) -> Stopping:
+    return Stopping(
+        Reason.ERROR_REASON_SHUTTING_DOWN,
+        f"This node is shutting down, and the last attempt had failed: {cause.summary}",
+        retry_after_s=_COME_BACK_S,
+    )

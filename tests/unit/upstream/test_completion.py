@@ -1,0 +1,176 @@
+"""The end of the road over a scripted engine: any transport of httpx will do for one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import builders
+import httpx
+import pytest
+from upstream_end import UpstreamEnd
+
+from edgeclient.config.schema import UpstreamConfig
+from edgeclient.core.call import Delta
+from edgeclient.core.errors import CallError, Unavailable, Uncertain
+from edgeclient.core.events import Uplink
+from edgeclient.upstream.engines import Engine, Speaks
+
+
+class Pieces(httpx.AsyncByteStream):
+    """A body that counts what was read of it and remembers that it was closed."""
+
+    def __init__(self, piece: bytes, count: int) -> None:
+        self._piece = piece
+        self._left = count
+        self.read_bytes = 0
+        self.closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while self._left:
+            self._left -= 1
+            self.read_bytes += len(self._piece)
+            yield self._piece
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class Scripted(httpx.AsyncBaseTransport):
+    """Answers every request with one thing, after asking for its body, as engines do."""
+
+    def __init__(self, answer: httpx.Response | Exception) -> None:
+        self.answer = answer
+        self.requests: list[httpx.Request] = []
+        self.bodies: list[bytes] = []
+        self.closed = False
+
+    def __call__(self, config: UpstreamConfig, *, speaks: Speaks, proxy_url: str) -> Engine:
+        del config, speaks, proxy_url
+        return self
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        self.bodies.append(b"".join([piece async for piece in request.stream]))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def end(answer: httpx.Response | Exception) -> UpstreamEnd:
+    return UpstreamEnd(build=Scripted(answer), base_url="https://cloud.test/v1", max_response_bytes=1024)
+
+
+async def test_whole_answer_beyond_the_limit_is_cut() -> None:
+    body = Pieces(b" " * 500, 1000)
+    with pytest.raises(Uncertain, match=r"longer than upstream\.max_response_bytes, 1024"):
+        await end(httpx.Response(200, stream=body)).ask(builders.call(request=builders.chat_request(max_tokens=9)))
+
+    assert body.read_bytes == 1500
+    assert body.closed
+
+
+async def test_stream_of_noise_beyond_any_answer_is_cut() -> None:
+    body = Pieces(b": noise\n\n" * 10, 100_000)
+
+    async def emit(delta: Delta) -> None:
+        del delta
+
+    with pytest.raises(CallError, match="max_response_bytes"):
+        await end(httpx.Response(200, stream=body)).ask(builders.call(emit=emit))
+
+    assert body.read_bytes < 100_000
+    assert body.closed
+
+
+async def test_no_more_of_an_error_is_read_than_can_be_told() -> None:
+    body = Pieces(b"x" * 16_384, 1000)
+    with pytest.raises(Unavailable):
+        await end(httpx.Response(500, stream=body)).ask(builders.call())
+
+    assert body.read_bytes == 65_536
+    assert body.closed
+
+
+async def test_redirect_is_not_followed_and_no_answer() -> None:
+    answer = httpx.Response(302, headers={"location": "https://portal.test/"}, stream=Pieces(b"", 0))
+    with pytest.raises(CallError) as caught:
+        await end(answer).ask(builders.call())
+
+    assert "UPLINK_OFFLINE" == caught.value.reason_name
+
+
+async def test_defect_of_an_engine_is_told_as_one_and_frees_the_place() -> None:
+    the_end = end(RuntimeError("defect"))
+    with pytest.raises(RuntimeError, match="defect"):
+        await the_end.ask(builders.call())
+
+    assert ["INTERNAL"] == [attempt.reason for attempt in the_end.attempts]
+    assert 0 == the_end.transport.in_flight.taken
+    assert Uplink.UNKNOWN is the_end.uplink.state
+
+
+async def test_key_and_prompt_stay_out_of_errors_and_events() -> None:
+    the_end = end(httpx.ReadError("broken"))
+    with pytest.raises(Uncertain) as caught:
+        await the_end.ask(builders.call())
+
+    told = repr((caught.value, the_end.events, the_end.transport))
+    assert "sk-of-the-node" not in told
+    assert "boiler" not in told
+
+
+async def test_engine_that_has_lost_count_is_replaced() -> None:
+    engine = Scripted(httpx.LocalProtocolError("Max outbound streams is 1, 1 open"))
+    the_end = UpstreamEnd(build=engine, base_url="https://cloud.test/v1")
+    with pytest.raises(CallError):
+        await the_end.ask(builders.call())
+
+    assert engine.closed
+
+
+async def test_failed_leader_is_not_followed_by_fifty_more() -> None:
+    engine = Scripted(RuntimeError("unused"))
+    asked = asyncio.Event()
+
+    async def refuse(request: httpx.Request) -> httpx.Response:
+        engine.requests.append(request)
+        await asked.wait()
+        raise httpx.ConnectError("dns error")
+
+    engine.handle_async_request = refuse  # type: ignore[method-assign]  # this one never asks for the body
+    the_end = UpstreamEnd(build=engine, base_url="https://cloud.test/v1")
+    calls = [asyncio.ensure_future(the_end.ask(builders.call())) for _ in range(50)]
+    while the_end.transport.in_flight.taken < 50:  # noqa: ASYNC110  they come in the same turn
+        await asyncio.sleep(0)
+    asked.set()
+    errors = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert 1 == len(engine.requests)
+    assert ["UPLINK_OFFLINE"] * 50 == [error.reason_name for error in errors if isinstance(error, Unavailable)]
+
+
+async def test_cancelled_leader_hands_over() -> None:
+    engine = Scripted(httpx.Response(500, stream=Pieces(b"{}", 1)))
+    answers = engine.handle_async_request
+    hanging = asyncio.Event()
+
+    async def hang_once(request: httpx.Request) -> httpx.Response:
+        if not hanging.is_set():
+            hanging.set()
+            await asyncio.Event().wait()
+        return await answers(request)
+
+    engine.handle_async_request = hang_once  # type: ignore[method-assign]  # the first one hangs while connecting
+    the_end = UpstreamEnd(build=engine, base_url="https://cloud.test/v1")
+    leader = asyncio.ensure_future(the_end.ask(builders.call()))
+    await hanging.wait()
+    follower = asyncio.ensure_future(the_end.ask(builders.call()))
+    await asyncio.sleep(0)
+    leader.cancel()
+
+    with pytest.raises(Unavailable):
+        await follower
+    assert leader.cancelled()
