@@ -1,0 +1,173 @@
+"""NodeService: what this node is, can and has to do. Answered from memory, so it works offline."""
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from edgeclient.config.schema import IngressConfig
+from edgeclient.config.spool_schema import SpoolConfig
+from edgeclient.core.errors import Rejected, Violation
+from edgeclient.core.events import Uplink
+from edgeclient.core.models import Catalogue, ModelSpec, Thinking
+from edgeclient.core.ports import Clock
+from edgeclient.core.spool import Spool
+from edgeclient.ingress.inbound import Inbound
+from edgeclient.v1 import error_pb2, node_pb2
+
+_PAGE_DEFAULT = 50
+_PAGE_MOST = 100
+
+_UPLINK = {
+    Uplink.UNKNOWN: node_pb2.UPLINK_STATE_UNSPECIFIED,
+    Uplink.ONLINE: node_pb2.UPLINK_STATE_ONLINE,
+    Uplink.DEGRADED: node_pb2.UPLINK_STATE_DEGRADED,
+    Uplink.OFFLINE: node_pb2.UPLINK_STATE_OFFLINE,
+}
+_MODALITY = {
+    "image": node_pb2.MODALITY_IMAGE,
+    "audio": node_pb2.MODALITY_AUDIO,
+    "video": node_pb2.MODALITY_VIDEO,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetView:
+    """What is known of a target.
+
+    Attributes:
+        name: From the configuration.
+        host: Host of its endpoint.
+        protocol: ALPN id of the last exchange; "" if there was none.
+        uplink: State of the connection.
+        since_s: Since when, seconds since the Unix epoch.
+    """
+
+    name: str
+    host: str
+    protocol: str
+    uplink: Uplink
+    since_s: float
+
+
+class NodeService:
+    """Serves `edgeclient.v1.NodeService`.
+
+    Args:
+        node_id: Name of the node.
+        version: Version of the software.
+        config: Limits that clients have to know.
+        catalogue: The models.
+        clock: Time.
+        active_calls: Chats in progress.
+        targets: Where requests go, in the order of preference.
+        spool: The durable queue and its configuration; None: there is none.
+    """
+
+    def __init__(
+        self,
+        *,
+        node_id: str,
+        version: str,
+        config: IngressConfig,
+        catalogue: Catalogue,
+        clock: Clock,
+        active_calls: Callable[[], int],
+        targets: Callable[[], Sequence[TargetView]],
+        spool: tuple[Spool, SpoolConfig] | None = None,
+    ) -> None:
+        self._node_id = node_id
+        self._version = version
+        self._config = config
+        self._clock = clock
+        self._active_calls = active_calls
+        self._targets = targets
+        self._spool = spool
+        self._started_s = clock.wall_s()
+        rest = (spec for spec in catalogue.models if spec is not catalogue.default)
+        self._models = [_model(spec, is_default=False) for spec in rest]
+        self._models.insert(0, _model(catalogue.default, is_default=True))
+
+    async def get_node_status(
+        self, _request: node_pb2.GetNodeStatusRequest, _inbound: Inbound
+    ) -> node_pb2.GetNodeStatusResponse:
+        """State, load and limits."""
+        targets = self._targets()
+        best = min(targets, key=lambda target: _PREFERENCE[target.uplink])
+        status = node_pb2.NodeStatus(
+            node_id=self._node_id,
+            version=self._version,
+            uplink=_UPLINK[best.uplink],
+            active_call_count=self._active_calls(),
+            limits=node_pb2.Limits(
+                max_request_bytes=self._config.max_request_bytes,
+                max_batch_item_count=self._config.max_batch_items,
+            ),
+            targets=[
+                node_pb2.TargetStatus(
+                    name=target.name, host=target.host, protocol=target.protocol, uplink=_UPLINK[target.uplink]
+                )
+                for target in targets
+            ],
+        )
+        status.limits.max_timeout.FromMilliseconds(round(self._config.max_timeout_s * 1000))
+        status.uplink_change_time.FromMilliseconds(round(best.since_s * 1000))
+        status.current_time.FromMilliseconds(round(self._clock.wall_s() * 1000))
+        status.start_time.FromMilliseconds(round(self._started_s * 1000))
+        self._add_jobs(status)
+        return node_pb2.GetNodeStatusResponse(status=status)
+
+    def _add_jobs(self, status: node_pb2.NodeStatus) -> None:
+        if self._spool is None:
+            return
+        spool, config = self._spool
+        stats = spool.stats()
+        status.pending_job_count = stats.pending_jobs
+        status.running_job_count = stats.running_jobs
+        status.free_storage_bytes = stats.free_bytes
+        status.limits.max_wait.FromMilliseconds(round(self._config.max_timeout_s * 1000))
+        status.limits.idempotency_window.FromMilliseconds(round(config.idempotency_window_s * 1000))
+        status.limits.job_retention.FromMilliseconds(round(config.retention_s * 1000))
+
+    async def list_models(self, request: node_pb2.ListModelsRequest, _inbound: Inbound) -> node_pb2.ListModelsResponse:
+        """The models, the default one first, a page at a time."""
+        start = _position(request.page_token, most=len(self._models))
+        size = request.page_size
+        if size < 0:
+            _refuse("page_size", f"is {size}; give 1 to {_PAGE_MOST}, or 0 for {_PAGE_DEFAULT}")
+        end = start + min(size or _PAGE_DEFAULT, _PAGE_MOST)
+        token = base64.urlsafe_b64encode(str(end).encode()).decode() if end < len(self._models) else ""
+        return node_pb2.ListModelsResponse(models=self._models[start:end], next_page_token=token)
+
+
+_PREFERENCE = {Uplink.ONLINE: 0, Uplink.DEGRADED: 1, Uplink.UNKNOWN: 2, Uplink.OFFLINE: 3}
+
+
+def _model(spec: ModelSpec, *, is_default: bool) -> node_pb2.Model:
+    return node_pb2.Model(
+        id=spec.id,
+        aliases=spec.aliases,
+        is_default=is_default,
+        input_modalities=[_MODALITY[modality] for modality in spec.modalities],
+        supports_tools=spec.tools,
+        supports_thinking=spec.thinking is not Thinking.NEVER,
+        supports_json=spec.json_mode,
+        context_window_tokens=spec.context_window_tokens,
+        max_output_tokens=spec.max_output_tokens,
+    )
+
+
+def _position(token: str, *, most: int) -> int:
+    if not token:
+        return 0
+    try:
+        position = int(base64.urlsafe_b64decode(token.encode()))
+    except (ValueError, UnicodeEncodeError):
+        position = -1
+    if not 0 <= position <= most:
+        _refuse("page_token", "is none of this node's; give the next_page_token of the page before")
+    return position
+
+
+def _refuse(field: str, description: str) -> None:
+    problem = Violation(field=field, description=description)
+    raise Rejected(error_pb2.ERROR_REASON_INVALID_REQUEST, f"{field}: {description}", violations=[problem])
