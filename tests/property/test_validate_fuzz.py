@@ -194,7 +194,9 @@ def valid_requests(draw: st.DrawFn) -> chat_pb2.ChatRequest:
         stop=draw(st.lists(WORDS, max_size=8)),
         priority=draw(st.sampled_from(chat_pb2.Priority.values())),
         cache_policy=draw(st.sampled_from(chat_pb2.CachePolicy.values()[:-1])),
-        offline_policy=draw(st.sampled_from([chat_pb2.OFFLINE_POLICY_FAIL, chat_pb2.OFFLINE_POLICY_STALE])),
+        offline_policy=draw(
+            st.sampled_from([chat_pb2.OFFLINE_POLICY_FAIL, chat_pb2.OFFLINE_POLICY_WAIT, chat_pb2.OFFLINE_POLICY_STALE])
+        ),
         thinking=draw(st.sampled_from(chat_pb2.ThinkingMode.values())),
         label=draw(st.text(max_size=64)),
         conversation_id=draw(st.one_of(st.just(""), KEYS)),

@@ -1,9 +1,9 @@
-"""What the contract offers and this node cannot do yet.
+"""What the contract offers and a node without a durable queue cannot do.
 
 A request that relies on it is refused: a device that believes its request is stored, or safe to repeat, must not learn
-otherwise after a power cut. Whoever builds the part deletes its row. `OFFLINE_POLICY_STALE` and the cache policies that
-merely permit a hit are true as they stand: without a cache there never is one. `CACHE_POLICY_ONLY` is answered with a
-cache miss by the stage, once the request is known to be valid.
+otherwise after a power cut. `OFFLINE_POLICY_STALE` and the cache policies that merely permit a hit are true as they
+stand: without a cache there never is one. `CACHE_POLICY_ONLY` is answered with a cache miss by the stage, once the
+request is known to be valid.
 """
 
 from collections.abc import Mapping
@@ -18,15 +18,14 @@ UNSUPPORTED: Mapping[str, Mapping[int | None, str]] = {
     },
     "offline_policy": {
         chat_pb2.OFFLINE_POLICY_QUEUE: "this node has no durable queue; set OFFLINE_POLICY_FAIL and keep the request",
-        chat_pb2.OFFLINE_POLICY_WAIT: "this node does not wait for the uplink; set OFFLINE_POLICY_FAIL and repeat it",
     },
 }
 """Field → value → sentence; None stands for every value."""
 
 
-def check_promises(present: Mapping[str, Any], found: Findings) -> None:
-    """Refuse what cannot be kept."""
-    if UNSUPPORTED.keys().isdisjoint(present):
+def check_promises(present: Mapping[str, Any], found: Findings, *, durable: bool) -> None:
+    """Refuse what cannot be kept; `durable`: the node has a queue, and everything can."""
+    if durable or UNSUPPORTED.keys().isdisjoint(present):
         return
     for name, sentences in UNSUPPORTED.items():
         sentence = sentences.get(present.get(name), sentences.get(None)) if name in present else None

@@ -40,7 +40,7 @@ def violations(request: chat_pb2.ChatRequest, model: ModelSpec | None, rules: Ru
     if "extra_json" in present and rules.request["extra_json"](request.extra_json) is None:
         for problem in extra_problems(request.extra_json, rules.extra_keys):
             found.add("extra_json", problem)
-    check_promises(present, found)
+    check_promises(present, found, durable=rules.durable)
     if model is not None:
         check_model(request, present, model, found)
     return found

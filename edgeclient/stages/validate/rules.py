@@ -34,6 +34,7 @@ class Rules:
         request, message, tool_call, function, tool_choice, response_format: Rows of the type.
         most_messages: Most messages in a conversation.
         extra_keys: Keys that `extra_json` may hold.
+        durable: The node has a durable queue.
     """
 
     request: Mapping[str, Check]
@@ -44,13 +45,15 @@ class Rules:
     response_format: Mapping[str, Check]
     most_messages: int
     extra_keys: tuple[str, ...]
+    durable: bool
 
 
-def rules(config: ChatConfig) -> Rules:
+def rules(config: ChatConfig, *, durable: bool = False) -> Rules:
     """The table with the bounds that the operator sets.
 
     Args:
         config: What callers may ask.
+        durable: The node has a durable queue, so requests that need one may pass.
     """
     return Rules(
         request={
@@ -90,4 +93,5 @@ def rules(config: ChatConfig) -> Rules:
         response_format={"type": choice(chat_pb2.ResponseFormatType.DESCRIPTOR), "json_schema": answer_schema_problem},
         most_messages=config.max_messages,
         extra_keys=tuple(config.extra_keys),
+        durable=durable,
     )

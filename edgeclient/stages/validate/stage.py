@@ -21,11 +21,12 @@ class Validate:
     Args:
         catalogue: The models of this node.
         config: What callers may ask.
+        durable: The node has a durable queue.
     """
 
-    def __init__(self, *, catalogue: Catalogue, config: ChatConfig) -> None:
+    def __init__(self, *, catalogue: Catalogue, config: ChatConfig, durable: bool = False) -> None:
         self._catalogue = catalogue
-        self._rules = rules(config)
+        self._rules = rules(config, durable=durable)
 
     async def __call__(self, call: Call, forward: Handler) -> Reply:
         """Name the model and pass the call on.

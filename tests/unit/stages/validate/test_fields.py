@@ -124,11 +124,6 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
         "offline_policy",
         "this node has no durable queue; set OFFLINE_POLICY_FAIL and keep the request",
     ),
-    (
-        {"offline_policy": "OFFLINE_POLICY_WAIT"},
-        "offline_policy",
-        "this node does not wait for the uplink; set OFFLINE_POLICY_FAIL and repeat it",
-    ),
 ]
 GOOD: list[dict[str, Any]] = [
     {"temperature": 0},
@@ -147,6 +142,7 @@ GOOD: list[dict[str, Any]] = [
     {"timeout": "0.000000001s", "max_cache_age": "315576000000s", "stream_flush_interval": "10s"},
     {"priority": "PRIORITY_HIGH", "cache_policy": "CACHE_POLICY_REFRESH", "offline_policy": "OFFLINE_POLICY_STALE"},
     {"offline_policy": "OFFLINE_POLICY_FAIL"},
+    {"offline_policy": "OFFLINE_POLICY_WAIT"},
     {"extra_json": "{}"},
     {"extra_json": '{"enable_search": true, "search_options": {"forced_search": true}, "top_k": 20}'},
     {"tool_choice": {}, "response_format": {}},

@@ -148,3 +148,12 @@ async def test_node_without_extra_keys_says_so(models: tuple[ModelSpec, ...]) ->
     stage = Validate(catalogue=Catalogue(models, default="off"), config=ChatConfig(extra_keys=[]))
     error = await refusal(stage, prompt="hi", extra_json='{"top_k":1}')
     assert error.message == "extra_json: key 'top_k' is not allowed at this node; no key is"
+
+
+@pytest.mark.parametrize("fields", [{"idempotency_key": "k-1"}, {"offline_policy": "OFFLINE_POLICY_QUEUE"}])
+async def test_node_with_a_durable_queue_keeps_what_others_refuse(
+    models: tuple[ModelSpec, ...], fields: dict[str, str]
+) -> None:
+    durable = Validate(catalogue=Catalogue(models, default="off"), config=ChatConfig(), durable=True)
+    assert (await durable(call(prompt="hi", **fields), Road())).response.model == "seen"
+    await refusal(Validate(catalogue=Catalogue(models, default="off"), config=ChatConfig()), prompt="hi", **fields)
