@@ -1,0 +1,154 @@
+"""The file: how it is opened, what it promises to survive, and when it is refused.
+
+WAL with synchronous=FULL: a commit has returned only after its fsync. locking_mode=EXCLUSIVE: one process, one
+connection, no shared memory, and none of the races that come with several. secure_delete: what is deleted is
+overwritten. Numbers: a cache of 4 MiB keeps the indexes of 100,000 rows warm; the log is cut to 8 MiB after a
+checkpoint, so that a burst does not hold disk space for ever.
+
+A file of a newer version is refused, because this one does not know what its rows promise. A schema is changed in one
+transaction, together with its number: a process that is killed on the way leaves the old one or the new one.
+"""
+
+import contextlib
+import stat
+from pathlib import Path
+
+import apsw
+
+from edgeclient.config.setting import SettingError
+from edgeclient.spool.statements import migrations
+
+NAME = "spool.db"
+PAGE_BYTES = 4096
+_CACHE_KIB = 4096
+_LOG_BYTES = 8 * 1024 * 1024
+_APPLICATION_ID = 0x45444745  # "EDGE"
+
+DAMAGE = (apsw.CorruptError, apsw.NotADBError)
+FAULTS = (
+    *DAMAGE,
+    apsw.IOError,
+    apsw.FullError,
+    apsw.CantOpenError,
+    apsw.ReadOnlyError,
+    apsw.PermissionsError,
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.NoMemError,
+    apsw.ProtocolError,
+    apsw.ConnectionClosedError,
+)
+"""What SQLite raises because of the storage, not because of us."""
+
+
+class DamagedDatabaseError(Exception):
+    """The file holds no sound database."""
+
+
+def prepare_directory(directory: Path) -> None:
+    """Make the folder, for its owner only.
+
+    Raises:
+        SettingError: It cannot be used.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if stat.S_IMODE(directory.stat().st_mode) & 0o077:
+            with contextlib.suppress(OSError):  # a mounted volume may belong to somebody else: the files are 0600
+                directory.chmod(0o700)
+    except (FileExistsError, NotADirectoryError):  # mkdir tells both apart from a folder
+        raise SettingError([f"spool.directory: {directory} is not a folder"]) from None
+    except OSError as error:
+        raise refused(directory, error.strerror or str(error)) from None
+
+
+def refused(directory: Path, why: str) -> SettingError:
+    """The folder cannot be used; says why and what would be right."""
+    return SettingError([f"spool.directory: {directory} cannot be written ({why}); it needs a folder of its own"])
+
+
+def connect(
+    path: Path, *, max_bytes: int, vfs: str | None = None, synchronous: str = "FULL", check: bool
+) -> apsw.Connection:
+    """Open the database, make it if there is none, and bring its schema up to date.
+
+    Args:
+        path: The file.
+        max_bytes: It never grows beyond.
+        vfs: SQLite's way to the disk, for tests of faults.
+        synchronous: FULL; anything else is for the test that shows that FULL is needed.
+        check: Look through the whole file first, because its last end was not clean.
+
+    Raises:
+        DamagedDatabaseError: It has to be salvaged.
+        SettingError: It is of a newer version.
+        apsw.Error: The storage cannot be used.
+    """
+    if vfs is None and not path.exists():
+        path.touch(0o600)
+    connection = apsw.Connection(str(path), vfs=vfs)
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()  # before any read: no shared memory, ever
+        _refuse_foreign(connection, path)
+        _configure(connection, max_bytes=max_bytes, synchronous=synchronous)
+        if check:
+            _check(connection)
+        _migrate(connection)
+    except DAMAGE as error:
+        connection.close(force=True)
+        raise DamagedDatabaseError(str(error)) from None
+    except BaseException:
+        connection.close(force=True)
+        raise
+    return connection
+
+
+def set_most_bytes(connection: apsw.Connection, most_bytes: int) -> None:
+    """The file never grows beyond; one that is larger already stays so."""
+    connection.execute(f"PRAGMA max_page_count = {max(1, most_bytes // PAGE_BYTES)}").fetchall()
+
+
+def _configure(connection: apsw.Connection, *, max_bytes: int, synchronous: str) -> None:
+    for pragma in (
+        f"page_size = {PAGE_BYTES}",
+        "auto_vacuum = INCREMENTAL",  # both before the first table
+        "journal_mode = WAL",
+        f"synchronous = {synchronous}",
+        "foreign_keys = ON",
+        "secure_delete = ON",
+        "trusted_schema = OFF",
+        "temp_store = MEMORY",
+        "cell_size_check = ON",
+        f"cache_size = -{_CACHE_KIB}",
+        f"journal_size_limit = {_LOG_BYTES}",
+    ):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+    set_most_bytes(connection, max_bytes)
+
+
+def _check(connection: apsw.Connection) -> None:
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != ("ok",):
+        raise DamagedDatabaseError(str(found[0]) if found else "no answer from the check")
+
+
+def _refuse_foreign(connection: apsw.Connection, path: Path) -> None:
+    """Before anything is written: what this version does not know it does not touch."""
+    version = connection.pragma("user_version")
+    if version > len(migrations()):
+        problem = (
+            f"spool.directory: {path} was written by a newer edgeclient (schema {version}, this one knows"
+            f" {len(migrations())}); install that version again, or give another folder"
+        )
+        raise SettingError([problem])
+    if version and connection.pragma("application_id") != _APPLICATION_ID:
+        raise SettingError([f"spool.directory: {path} is a database of another program"])
+
+
+def _migrate(connection: apsw.Connection) -> None:
+    version = connection.pragma("user_version")
+    for number, script in enumerate(migrations()[version:], start=version + 1):
+        with connection:
+            connection.execute(script)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {number}")

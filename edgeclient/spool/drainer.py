@@ -1,0 +1,279 @@
+"""Empties the queue: takes jobs in fair order, as many at a time as the lane permits, and sees each attempt through.
+
+It keeps a picture of what waits in memory (`waiting_room.py`), filled from the storage at the start and kept true by
+the feed of changes; the storage decides all the same, for `begin` hands out a job once and refuses what is over. A job
+that fails, however it fails, stops nobody but its own conversation.
+
+Stopping: `stop` takes no new jobs, `drained` waits for those that run, and cancelling `run` cuts off the rest. What is
+cut off stays SENDING in the storage and is UNCERTAIN at the next start.
+"""
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+from random import Random
+
+from edgeclient.config.spool_schema import SpoolConfig
+from edgeclient.core.call import Handler
+from edgeclient.core.companion import companion
+from edgeclient.core.errors import CallError, reason_name
+from edgeclient.core.events import Event, Uplink
+from edgeclient.core.job_events import JobFinished
+from edgeclient.core.jobs import RUNNABLE, TERMINAL, Job, JobKind, JobState, Waiting
+from edgeclient.core.ports import Clock, Observe
+from edgeclient.core.spool import Spool
+from edgeclient.spool.job_run import Admit, JobRun, Runner, defect
+from edgeclient.spool.lane import STORAGE_PAUSE_S, Lane
+from edgeclient.spool.waiting_room import WaitingRoom
+
+SWEEP_S = 30.0
+"""How often what is over and what was kept long enough is looked for, if nothing is known to be due."""
+
+_DEFECT_PAUSE_S = 60.0
+_ENDED = TERMINAL | {JobState.UNCERTAIN}
+
+
+class Drainer:
+    """Sends stored jobs; see the module. `run` is a task of whoever wires it.
+
+    Args:
+        spool: The storage.
+        send: Asks the provider, once; no stage that repeats.
+        admit: Sets `Call.model` of a stored request, or raises the error that it fails with.
+        uplink: Best state of all targets; `uplink_changed` is to be called when it changes.
+        config: Attempts, pauses, width.
+        observe: Takes events.
+        clock: Measures and waits.
+        rng: Draws jitter.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        send: Handler,
+        admit: Admit,
+        uplink: Callable[[], Uplink],
+        config: SpoolConfig,
+        observe: Observe,
+        clock: Clock,
+        rng: Random,
+    ) -> None:
+        self._spool = spool
+        self._observe = observe
+        self._clock = clock
+        self._lane = Lane(config, uplink=uplink, observe=observe, clock=clock, rng=rng)
+        self._runner = Runner(
+            spool,
+            send=send,
+            admit=admit,
+            config=config,
+            lane=self._lane,
+            observe=observe,
+            clock=clock,
+            rng=rng,
+        )
+        self._room = WaitingRoom(clock=clock)
+        self._running: dict[str, JobRun] = {}
+        self._stale = False
+        self._wake = asyncio.Event()
+        self._overdue = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __repr__(self) -> str:
+        return f"<Drainer {self._room!r}, {self.active} under way>"
+
+    @property
+    def active(self) -> int:
+        """Attempts under way."""
+        return len(self._running)
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow(), name="spool changes")
+            group.create_task(self._sweep(), name="spool sweep")
+            while True:
+                self._wake.clear()
+                self._begin_due(group)
+                await self._woken()
+
+    def stop(self) -> None:
+        """Begin no more attempts. May be called again."""
+        self._lane.close()
+        self._wake.set()
+
+    async def drained(self, grace_s: float) -> bool:
+        """Return when no attempt is under way, True, or when the grace is over, False. Call `stop` first."""
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def cancel(self, job_id: str) -> bool:
+        """End the running attempt of a job for which `Spool.cancel` was called; False if none is running.
+
+        It is settled soon after: CANCELLED, with an error that tells whether it was perhaps billed, or SUCCEEDED if
+        the answer was there already.
+        """
+        run = self._running.get(job_id)
+        if run is not None:
+            run.cancel()
+        return run is not None
+
+    def uplink_changed(self, _event: Event) -> None:
+        """Take the fact that the uplink has changed."""
+        self._lane.uplink_changed()
+        self._wake.set()
+
+    def storage_recovered(self, _event: Event) -> None:
+        """Take the fact that the storage works again; changes may have been committed there that nobody was told of."""
+        self._stale = True
+        self._overdue.set()
+
+    def key_changed(self, _event: Event) -> None:
+        """Take the fact that there is a new API key."""
+        self._lane.retry_blocked()
+        self._room.call_back()
+        self._wake.set()
+
+    def _begin_due(self, group: asyncio.TaskGroup) -> None:
+        if self._room.has_overdue():
+            self._overdue.set()
+        while len(self._running) < self._lane.limit(self._clock.monotonic_s()):
+            job = self._room.next()
+            if job is None:
+                return
+            run = self._running[job.id] = JobRun(job, mark=self._lane.begin())
+            self._idle.clear()
+            run.task = group.create_task(self._see_through(run), name=f"job {job.id}")
+
+    async def _woken(self) -> None:
+        """Return when there may be something to begin."""
+        now_s = self._clock.monotonic_s()
+        due_s = self._room.due_s()
+        at_s = min(inf if due_s is None else due_s, self._lane.opens_s(now_s) if self._room else inf)
+        if at_s == inf:
+            await self._wake.wait()
+        else:
+            async with companion(self._alarm(at_s - now_s), name="spool alarm"):
+                await self._wake.wait()
+
+    async def _alarm(self, delay_s: float) -> None:
+        await self._clock.sleep(max(delay_s, 0.001))
+        self._wake.set()
+
+    async def _see_through(self, run: JobRun) -> None:
+        """One attempt, and what follows from it for the queue."""
+        delay_s = 0.0
+        after: Job | Waiting | None = run.job
+        try:
+            after = await self._runner.run(run)
+        except Exception as error:  # noqa: BLE001  it is reported, and the other jobs go on
+            self._observe(defect(run.job.id, "job", error))
+            delay_s = _DEFECT_PAUSE_S
+        finally:
+            del self._running[run.job.id]
+            if not self._running:
+                self._idle.set()
+            self._wake.set()
+        if isinstance(after, Waiting):
+            self._room.back(after, delay_s=delay_s)
+        elif after is not None and after.state in RUNNABLE:
+            (self._room.set_aside if run.blocked else self._room.enter)(after)
+        else:
+            self._room.leave(run.job.id)
+            if after is not None and after.state in _ENDED:
+                self._finished(after, create_ms=run.job.create_ms)
+        if not self._lane.is_blocked:
+            self._room.call_back()
+
+    async def _follow(self) -> None:
+        """Keep the picture true."""
+        while True:
+            changes = self._spool.changes()
+            try:
+                await self._load()
+                if self._room:
+                    self._lane.resume()
+                async for job in changes:
+                    self._take(job)
+            except Exception as error:  # noqa: BLE001  the picture is made anew
+                await self._storage_failed("spool changes", error)
+            else:
+                return  # the storage is closed
+
+    async def _load(self) -> None:
+        self._stale = False
+        try:
+            jobs = await self._spool.waiting()
+        except CallError:
+            self._stale = True
+            raise
+        self._lane.storage_worked()
+        for job in jobs:
+            if job.id not in self._running:
+                self._room.enter(job)
+        self._wake.set()
+
+    def _take(self, job: Job) -> None:
+        """Learn of a change. What runs here is known better here, unless somebody else has ended it."""
+        if job.kind is not JobKind.JOB:
+            return
+        run = self._running.get(job.id)
+        if run is not None:
+            if job.state in (JobState.CANCELLED, JobState.ERASED):
+                run.cancel()
+            return
+        if job.state in RUNNABLE:
+            self._room.enter(job)
+        else:
+            known = self._room.leave(job.id)
+            if known is not None and job.state in _ENDED:
+                self._finished(job, create_ms=known.create_ms)
+        self._wake.set()
+
+    async def _sweep(self) -> None:
+        """Ask the storage to look for what is over, regularly and when something is due."""
+        while True:
+            async with companion(self._overdue_after(SWEEP_S), name="spool sweep alarm"):
+                await self._overdue.wait()
+            self._overdue.clear()
+            try:
+                if self._stale:
+                    await self._load()
+                await self._spool.sweep()
+            except Exception as error:  # noqa: BLE001  jobs are sent all the same
+                await self._storage_failed("spool sweep", error)
+                self._overdue.set()
+            else:
+                self._lane.storage_worked()
+
+    async def _overdue_after(self, delay_s: float) -> None:
+        await self._clock.sleep(delay_s)
+        self._overdue.set()
+
+    async def _storage_failed(self, where: str, error: Exception) -> None:
+        """Tell it and wait a little."""
+        if isinstance(error, CallError):
+            self._lane.storage_failed(error)
+        else:
+            self._observe(defect("", where, error))
+        await self._clock.sleep(STORAGE_PAUSE_S)
+
+    def _finished(self, job: Job, *, create_ms: int) -> None:
+        error = job.error
+        self._observe(
+            JobFinished(
+                job_id=job.id,
+                caller=job.caller,
+                state=job.state.name.lower(),
+                reason=reason_name(error.reason) if error is not None else "",
+                attempt_count=job.attempt_count,
+                age_s=self._clock.monotonic_s() - create_ms / 1000,
+                possibly_billed=error is not None and error.possibly_billed,
+            )
+        )

@@ -1,0 +1,242 @@
+"""The durable queue on this node's disk: the port `Spool`, on SQLite.
+
+Each method is one operation, run in the queue's thread within a transaction that it shares with whatever else waits
+(`writer.py`). What becomes of a job is decided in `policy/job_states.py`; the rows are changed in `accepting`,
+`attempts` and `ending`; the file is opened, mended and salvaged in `store`, `recovery` and `salvage`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from functools import partial
+
+import apsw
+
+from edgeclient.config.setting import SettingError
+from edgeclient.config.spool_schema import SpoolConfig
+from edgeclient.core.errors import CallError, Reason, Rejected
+from edgeclient.core.identifiers import new_identifier
+from edgeclient.core.job_events import SpoolDamaged, SpoolFailed, SpoolRecovered
+from edgeclient.core.jobs import Accepted, Attempt, Job, JobKind, JobState, NewJob, SpoolStats, Waiting
+from edgeclient.core.ports import Observe
+from edgeclient.spool import accepting, attempts, database, ending, reading, upkeep
+from edgeclient.spool.attempts import Failure
+from edgeclient.spool.changes import Changes
+from edgeclient.spool.lock_file import LockFile
+from edgeclient.spool.operation import Operate
+from edgeclient.spool.sealing import Vault
+from edgeclient.spool.session import Session
+from edgeclient.spool.store import Store
+from edgeclient.spool.ttl_clock import SystemTime, TimeSource
+from edgeclient.spool.writer import MOST_PER_COMMIT, Writer
+from edgeclient.v1 import chat_pb2
+
+
+class SqliteSpool:
+    """Implements `edgeclient.core.jobs.Spool`. Usable between `open` and `close`.
+
+    Args:
+        config: The section `spool`; its directory is set.
+        vault: How content is sealed.
+        observe: Takes facts.
+        time_source: What time it is.
+        vfs, synchronous: See `Store`; for tests.
+        reopen_pause_s: Between tries to open a storage that failed: each looks through the whole file.
+        most_per_commit: Most operations in one transaction, for measuring what the group brings.
+    """
+
+    def __init__(
+        self,
+        config: SpoolConfig,
+        *,
+        vault: Vault,
+        observe: Observe,
+        time_source: TimeSource | None = None,
+        vfs: str | None = None,
+        synchronous: str = "FULL",
+        reopen_pause_s: float = 1.0,
+        most_per_commit: int = MOST_PER_COMMIT,
+    ) -> None:
+        self._config = config
+        self._observe = observe
+        self._store = Store(
+            config=config, vault=vault, time_source=time_source or SystemTime(), vfs=vfs, synchronous=synchronous
+        )
+        self._reopen_pause_s = reopen_pause_s
+        self._most_per_commit = most_per_commit
+        self._changes = Changes()
+        self._live: set[str] = set()
+        self._opened_before = False
+        self._lock: LockFile | None = None
+        self._writer: Writer | None = None
+
+    async def open(self) -> None:
+        """Take the directory, open or make the file, settle what a crash has left.
+
+        Raises:
+            SettingError: The directory, the file or the key cannot be used.
+        """
+        self._loop = asyncio.get_running_loop()
+        directory = self._store.directory
+        database.prepare_directory(directory)
+        try:
+            self._lock = LockFile(directory)
+        except OSError as error:
+            raise database.refused(directory, error.strerror or str(error)) from None
+        writer = Writer(
+            reopen=self._reopen,
+            publish=self._changes.publish,
+            failed=self._storage_changed,
+            pause_s=self._reopen_pause_s,
+            most_per_commit=self._most_per_commit,
+        )
+        try:
+            await writer.start(check=not self._lock.was_clean)
+        except (apsw.Error, OSError) as error:
+            self._lock.close(clean=self._lock.was_clean)
+            raise database.refused(directory, str(error)) from None
+        except SettingError:
+            self._lock.close(clean=self._lock.was_clean)
+            raise
+        self._writer = writer
+
+    async def close(self) -> None:
+        """Finish what waits and close the file."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        await writer.close()
+        self._changes.close()
+        if self._lock is not None:
+            with suppress(OSError):
+                self._lock.close(clean=True)
+
+    async def accept(self, new: NewJob) -> Accepted:
+        """See `Spool.accept`."""
+        request = new.request.SerializeToString()
+        if len(request) > self._config.max_request_bytes:
+            raise Rejected(
+                Reason.ERROR_REASON_REQUEST_TOO_LARGE,
+                f"the request has {len(request)} bytes, the queue takes {self._config.max_request_bytes} at most",
+            )
+        attempt_id = _attempt_id()
+
+        def untaken(accepted: Accepted) -> Operate | None:
+            if new.kind is not JobKind.CALL or accepted.duplicate:
+                return None
+            held = Attempt(job=accepted.job, attempt_id=attempt_id, epoch=self._epoch)
+            return lambda session: attempts.forget(session, held)
+
+        return await self._thread.do(
+            lambda session: accepting.accept(session, new, request, attempt_id), accepts=new.id, orphaned=untaken
+        )
+
+    async def begin(self, job_id: str) -> Attempt | None:
+        """See `Spool.begin`."""
+        attempt_id = _attempt_id()
+
+        def untaken(attempt: Attempt | None) -> Operate | None:
+            return None if attempt is None else lambda session: attempts.take_back(session, attempt)
+
+        return await self._thread.do(lambda session: attempts.begin(session, job_id, attempt_id), orphaned=untaken)
+
+    async def begun(self, job_id: str) -> Attempt | None:
+        """See `Spool.begun`."""
+        return await self._thread.do(lambda session: attempts.begun(session, job_id))
+
+    async def succeed(self, attempt: Attempt, response: chat_pb2.ChatResponse) -> bool:
+        """See `Spool.succeed`."""
+        body = response.SerializeToString()
+        return await self._thread.do(lambda session: attempts.succeed(session, attempt, body))
+
+    async def fail(self, attempt: Attempt, error: CallError, *, retry_in_s: float | None, counts: bool) -> Job | None:
+        """See `Spool.fail`."""
+        failure = Failure(error=error, retry_in_s=retry_in_s, counts=counts)
+        return await self._thread.do(lambda session: attempts.fail(session, attempt, failure))
+
+    async def forget(self, attempt: Attempt) -> None:
+        """See `Spool.forget`."""
+        await self._thread.do(lambda session: attempts.forget(session, attempt))
+
+    async def park(self, attempt: Attempt, *, ttl_s: float) -> Job | None:
+        """See `Spool.park`."""
+        return await self._thread.do(lambda session: attempts.park(session, attempt, ttl_s))
+
+    async def get(self, caller: str, job_id: str, *, content: bool = True) -> Job | None:
+        """See `Spool.get`."""
+        return await self._thread.do(lambda session: reading.get(session, caller, job_id, content=content))
+
+    async def find(self, caller: str, idempotency_key: str) -> Job | None:
+        """See `Spool.find`."""
+        return await self._thread.do(lambda session: reading.find(session, caller, idempotency_key))
+
+    async def list_jobs(
+        self, caller: str, *, states: Sequence[JobState], before_seq: int | None, limit: int
+    ) -> list[Job]:
+        """See `Spool.list_jobs`."""
+        return await self._thread.do(lambda session: reading.list_jobs(session, caller, states, before_seq, limit))
+
+    async def changed_since(self, caller: str, revision: int, *, job_ids: Sequence[str], limit: int) -> list[Job]:
+        """See `Spool.changed_since`."""
+        return await self._thread.do(lambda session: reading.changed_since(session, caller, revision, job_ids, limit))
+
+    async def cancel(self, caller: str, job_id: str) -> Job | None:
+        """See `Spool.cancel`."""
+        return await self._thread.do(lambda session: ending.cancel(session, caller, job_id))
+
+    async def erase(self, caller: str, job_id: str) -> None:
+        """See `Spool.erase`."""
+        await self._thread.do(lambda session: ending.erase(session, caller, job_id), scrubs=True)
+
+    async def erase_caller(self, caller: str) -> int:
+        """See `Spool.erase_caller`."""
+        count, last_seq = 0, 0
+        while True:
+            erased = await self._thread.do(partial(ending.erase_some, caller=caller, after_seq=last_seq), scrubs=True)
+            count += len(erased)
+            if len(erased) < ending.CHUNK_ROWS:
+                return count
+            last_seq = erased[-1]
+
+    async def waiting(self) -> list[Waiting]:
+        """See `Spool.waiting`."""
+        return await self._thread.do(reading.waiting)
+
+    async def sweep(self) -> int:
+        """See `Spool.sweep`."""
+        count = 0
+        for step in (ending.expire_some, ending.purge_some):
+            while changed := await self._thread.do(step):
+                count += changed
+        await self._thread.do(upkeep.tidy, scrubs=True)
+        return count
+
+    def stats(self) -> SpoolStats:
+        """See `Spool.stats`."""
+        return self._thread.stats
+
+    def changes(self) -> AsyncIterator[Job]:
+        """See `Spool.changes`."""
+        return self._changes.open()
+
+    @property
+    def _thread(self) -> Writer:
+        if self._writer is None:
+            raise Rejected(Reason.ERROR_REASON_STORAGE_UNAVAILABLE, "the queue is not open")
+        return self._writer
+
+    def _reopen(self, check: bool) -> Session:  # noqa: FBT001  of the last end
+        session, salvaged = self._store.open(live=self._live, again=self._opened_before, check=check)
+        self._opened_before = True
+        self._epoch = session.ledger.epoch
+        if salvaged is not None:
+            damaged = SpoolDamaged(saved=salvaged.saved, lost=salvaged.lost, moved_to=str(salvaged.moved_to))
+            self._loop.call_soon_threadsafe(self._observe, damaged)
+        return session
+
+    def _storage_changed(self, problem: str) -> None:
+        self._observe(SpoolFailed(problem=problem) if problem else SpoolRecovered())
+
+
+def _attempt_id() -> str:
+    return new_identifier(now_ms=0)

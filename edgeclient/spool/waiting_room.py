@@ -1,0 +1,114 @@
+"""The drainer's picture of what waits: the fair queue, fed with rows of the storage.
+
+Times in it are on the monotonic clock: pauses between attempts neither end early nor hang when the wall clock is set.
+Whether a job's time is over is known to the storage alone; here is only known when it is worth asking.
+
+A job that was refused for a reason that concerns all (a wrong key, an empty account) is set aside while that lasts, so
+that the next probe is another job's turn: the refusal may concern one model only. Where there is no other job, the one
+that was set aside first is the probe.
+"""
+
+from dataclasses import replace
+
+from edgeclient.core.jobs import Job, Waiting
+from edgeclient.core.ports import Clock
+from edgeclient.policy.fair_queue import FairQueue
+
+_LATE_MS = 100  # after the storage's own moment, whose clock may be behind ours by a rounding
+_LONGEST_DELAY_MS = 86_400_000  # the largest spool.retry_max_s; a wall clock that was set back must not hang a job
+_ASIDE_MS = 3_600_000
+
+
+class WaitingRoom:
+    """Who waits; see the module.
+
+    Args:
+        clock: Both clocks of the node.
+    """
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self._queue = FairQueue()
+        self._aside: dict[str, Waiting] = {}
+
+    def __len__(self) -> int:
+        """Jobs that wait, whatever for."""
+        return len(self._queue)
+
+    def __repr__(self) -> str:
+        return f"<WaitingRoom {self._queue!r}>"
+
+    def enter(self, job: Waiting | Job) -> None:
+        """A job waits, as the storage tells it."""
+        if job.id not in self._aside:
+            self._queue.add(self._on_our_clock(_waiting(job) if isinstance(job, Job) else job))
+
+    def back(self, job: Waiting, *, delay_s: float = 0.0) -> None:
+        """A job that was taken, and was not sent, waits again."""
+        self._queue.add(replace(job, next_attempt_ms=self._now_ms() + round(delay_s * 1000) if delay_s else 0))
+
+    def set_aside(self, job: Job) -> None:
+        """A job was refused for a reason that concerns all."""
+        self._aside[job.id] = here = self._on_our_clock(_waiting(job))
+        self._queue.add(replace(here, next_attempt_ms=self._now_ms() + _ASIDE_MS))
+
+    def call_back(self) -> None:
+        """That reason is gone: who was set aside waits like everybody."""
+        for job_id, job in self._aside.items():
+            if job_id in self._queue:
+                self._queue.add(replace(job, next_attempt_ms=0))
+        self._aside.clear()
+
+    def next(self) -> Waiting | None:
+        """Take the job whose turn it is; taken until `enter`, `back`, `set_aside` or `leave`."""
+        job = self._queue.next(self._now_ms())
+        while job is None and self._aside:
+            first = self._aside.pop(next(iter(self._aside)))
+            if first.id in self._queue:
+                self._queue.add(replace(first, next_attempt_ms=0))
+                job = self._queue.next(self._now_ms())
+        if job is not None:
+            self._aside.pop(job.id, None)
+        return job
+
+    def leave(self, job_id: str) -> Waiting | None:
+        """A job waits no more; None: it was not known."""
+        self._aside.pop(job_id, None)
+        return self._queue.remove(job_id)
+
+    def has_overdue(self) -> bool:
+        """Whether the time of a job seems to be over that was not told of before."""
+        return bool(self._queue.expired(self._now_ms()))
+
+    def due_s(self) -> float | None:
+        """When, on the monotonic clock, there may be something new by the mere passing of time; None: never."""
+        due_ms = self._queue.due_ms(self._now_ms())
+        return None if due_ms is None else due_ms / 1000
+
+    def _now_ms(self) -> int:
+        return int(self._clock.monotonic_s() * 1000)
+
+    def _on_our_clock(self, job: Waiting) -> Waiting:
+        """The job with its times on the monotonic clock."""
+        wall_ms = round(self._clock.wall_s() * 1000)
+        now_ms = self._now_ms()
+        delay_ms = min(job.next_attempt_ms - wall_ms, _LONGEST_DELAY_MS)
+        return replace(
+            job,
+            create_ms=now_ms - max(0, wall_ms - job.create_ms),
+            expire_ms=now_ms + max(0, job.expire_ms - wall_ms) + _LATE_MS,
+            next_attempt_ms=now_ms + delay_ms if delay_ms > 0 else 0,
+        )
+
+
+def _waiting(job: Job) -> Waiting:
+    return Waiting(
+        id=job.id,
+        caller=job.caller,
+        conversation_id=job.conversation_id,
+        priority=job.priority,
+        seq=job.seq,
+        create_ms=job.create_ms,
+        expire_ms=job.expire_ms,
+        next_attempt_ms=job.next_attempt_ms,
+    )

@@ -1,0 +1,131 @@
+"""Simulated power cuts: what was acknowledged is there afterwards, and the file is sound.
+
+The same run with synchronous=NORMAL has to lose something; if it does not, the simulation is blind.
+More rounds: `SPOOL_ROUNDS=2000 pytest tests/integration/test_spool_power_cut.py`.
+"""
+
+import asyncio
+import os
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from simulated_disk import simulated_disk
+from spool_bench import SpoolBench, new_job
+
+from edgeclient.core.errors import CallError
+from edgeclient.core.job_events import SpoolDamaged
+from edgeclient.core.jobs import JobState
+from edgeclient.v1 import chat_pb2
+
+ROUNDS = int(os.environ.get("SPOOL_ROUNDS", "25"))
+LAST_CALL = 220
+
+
+@dataclass
+class Told:
+    """What callers were told."""
+
+    prompts: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Found:
+    """What a power cut left of it."""
+
+    lost: int = 0
+    altered: int = 0
+    damaged: int = 0
+    told: int = 0
+    unsynced: int = 0
+
+
+async def _device(bench: SpoolBench, name: str, told: Told, rng: random.Random) -> None:
+    for number in range(12):
+        job_id = f"{name}-{number}"
+        prompt = f"{job_id} " * rng.randrange(1, 400)
+        await bench.spool.accept(new_job(job_id, caller=name, prompt=prompt))
+        told.prompts[job_id] = prompt
+        attempt = await bench.spool.begin(job_id)
+        if attempt is not None and rng.random() < 0.7:
+            answer = f"answer of {job_id}"
+            if await bench.spool.succeed(attempt, chat_pb2.ChatResponse(model=answer)):
+                told.answers[job_id] = answer
+        if rng.random() < 0.2:  # its truncating checkpoint writes to the database itself
+            told.prompts.pop(job_id)
+            told.answers.pop(job_id, None)
+            await bench.spool.erase(name, job_id)
+
+
+async def _round(seed: int, root: Path, *, synchronous: str) -> Found:
+    rng = random.Random(seed)
+    told = Told()
+    with simulated_disk(f"power-cut-{synchronous}-{seed}") as disk:
+        bench = SpoolBench(root / "before")
+        bench.options = {"vfs": disk.name, "synchronous": synchronous}
+        bench = _rebuilt(bench)
+        await bench.open()
+        disk.power_ends_at = disk.calls + rng.randrange(1, LAST_CALL)
+        await asyncio.gather(*(_device(bench, f"d{number}", told, rng) for number in range(4)), return_exceptions=True)
+        await bench.close()
+        after = SpoolBench(root / "after")
+        after.directory.parent.mkdir()
+        unsynced = sum(len(state.pending) for state in disk.states.values())
+        disk.leave(after.directory, rng)
+    found = await _found(after, told)
+    found.unsynced = unsynced
+    return found
+
+
+def _rebuilt(bench: SpoolBench) -> SpoolBench:
+    bench._spool = bench._new()
+    return bench
+
+
+async def _found(after: SpoolBench, told: Told) -> Found:
+    found = Found(told=len(told.prompts))
+    spool = await after.open()
+    found.damaged = sum(isinstance(event, SpoolDamaged) for event in after.events)
+    for job_id, prompt in told.prompts.items():
+        caller = job_id.partition("-")[0]
+        try:
+            job = await spool.get(caller, job_id)
+        except CallError:
+            found.altered += 1
+            continue
+        answer = told.answers.get(job_id)
+        if job is None or (answer and job.state is not JobState.SUCCEEDED):
+            found.lost += 1
+        elif answer:
+            found.altered += job.response is None or job.response.model != answer
+        elif job.state is JobState.QUEUED:
+            attempt = await spool.begin(job_id)
+            found.altered += attempt is None or attempt.job.request is None or attempt.job.request.prompt != prompt
+    await after.close()
+    return found
+
+
+async def _rounds(root: Path, *, synchronous: str, rounds: int) -> Found:
+    total = Found()
+    for seed in range(rounds):
+        found = await _round(seed, root / str(seed), synchronous=synchronous)
+        for name in ("lost", "altered", "damaged", "told", "unsynced"):
+            setattr(total, name, getattr(total, name) + getattr(found, name))
+    return total
+
+
+async def test_power_cut_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    found = await _rounds(tmp_path, synchronous="FULL", rounds=ROUNDS)
+
+    print(found)  # noqa: T201  the number of a large run
+    assert (0, 0, 0) == (found.lost, found.altered, found.damaged)
+    assert found.told > ROUNDS
+    assert found.unsynced > ROUNDS
+
+
+async def test_simulation_sees_a_commit_without_sync(tmp_path: Path) -> None:
+    found = await _rounds(tmp_path, synchronous="NORMAL", rounds=ROUNDS)
+
+    print(found)  # noqa: T201
+    assert found.lost > 0
