@@ -7,12 +7,14 @@ the functions of `Gauges`. States that are only told by events (uplink, protocol
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from edgeclient.core.events import Uplink
+from edgeclient.core.jobs import SpoolStats
 from edgeclient.telemetry import names
 from edgeclient.telemetry.names import Spec
+from edgeclient.telemetry.spool_metrics import spool_families
 
 Read = Callable[[], float]
 
@@ -25,11 +27,13 @@ class Gauges:
         active_calls: Chats in progress.
         upstream_in_flight: Requests in progress at the provider.
         certificate_expires_at_s: When the certificate of the port for devices expires, since the Unix epoch.
+        spool: Counts of the durable queue.
     """
 
     active_calls: Read | None = None
     upstream_in_flight: Read | None = None
     certificate_expires_at_s: Read | None = None
+    spool: Callable[[], SpoolStats] | None = None
 
 
 class StateCollector(Collector):
@@ -65,7 +69,7 @@ class StateCollector(Collector):
         """Nothing: the names are checked by the tests, and a scrape is not wanted at registration."""
         return []
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """The states as of now."""
         yield from self._identity
         yield _family(names.DRAINING, {(): self.draining})
@@ -89,6 +93,13 @@ class StateCollector(Collector):
                 self._on_failure(spec.name)
                 continue
             yield _family(spec, {(): value})
+        if self.gauges.spool is not None:
+            try:
+                stats = self.gauges.spool()
+            except Exception:  # noqa: BLE001  as above
+                self._on_failure("edgeclient_spool")
+            else:
+                yield from spool_families(stats)
 
 
 def _family(spec: Spec, values: dict[tuple[str, ...], float]) -> GaugeMetricFamily:

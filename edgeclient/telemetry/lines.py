@@ -16,20 +16,32 @@ from edgeclient.core.events import (
     AttemptFinished,
     CallFinished,
     CallShed,
-    CertificateChanged,
-    CertificateUnreadable,
     DefectFound,
     Event,
     KeyChanged,
+    KeyRefused,
     KeyUnreadable,
-    NodeDraining,
-    NodeStarted,
-    NodeStopped,
     ProtocolNegotiated,
     RetryScheduled,
     RpcFinished,
     Uplink,
     UplinkChanged,
+)
+from edgeclient.core.job_events import (
+    JobFinished,
+    JobStarted,
+    SpoolDamaged,
+    SpoolFailed,
+    SpoolPaused,
+    SpoolRecovered,
+    SpoolResumed,
+)
+from edgeclient.core.node_events import (
+    CertificateChanged,
+    CertificateUnreadable,
+    NodeDraining,
+    NodeStarted,
+    NodeStopped,
 )
 from edgeclient.telemetry.faults import GATEWAY, PROVIDER, fault_domain
 
@@ -91,6 +103,15 @@ STOPPED: Final = Line(
 STOPPED_HARD: Final = Line(
     level="warning", word="node_stopped", sentence="Stopped after {duration_s:.1f} s, running calls were cut"
 )
+JOB_ENDED: Final = Line(
+    level="debug", word="job_finished", sentence="Job {job_id} is {state} {age_s:.1f} s after it was accepted"
+)
+JOB_LOST: Final = Line(
+    level="warning",
+    word="job_finished",
+    sentence="Job {job_id} is {state} after {attempt_count} attempts: {reason}",
+    once_per=("state", "reason"),
+)
 
 
 def _call(event: CallFinished) -> Line:
@@ -101,6 +122,10 @@ def _call(event: CallFinished) -> Line:
 
 def _attempt(event: AttemptFinished) -> Line | None:
     return ATTEMPT_FAILED if event.reason else None
+
+
+def _job(event: JobFinished) -> Line:
+    return JOB_LOST if fault_domain(event.reason) in (PROVIDER, GATEWAY) or event.state == "expired" else JOB_ENDED
 
 
 def _uplink(event: UplinkChanged) -> Line:
@@ -144,6 +169,12 @@ LINES: Final[dict[type[Event], Line | Choice | None]] = {
         sentence="The API key could not be read from {source}, the last known one stays in use: {problem}",
         once_per=("source", "problem"),
     ),
+    KeyRefused: Line(
+        level="error",
+        word="key_refused",
+        sentence="{target} can be reached and refuses the API key; check DASHSCOPE_API_KEY or upstream.api_key_file,"
+        " and that the key belongs to the region of upstream.base_url: {problem}",
+    ),
     CertificateChanged: Line(
         level="info", word="certificate_changed", sentence="The certificate was replaced from {path}"
     ),
@@ -158,5 +189,23 @@ LINES: Final[dict[type[Event], Line | Choice | None]] = {
         word="defect_found",
         sentence="Unexpected {kind} in {where}; this is a bug, please report it with the traceback",
         once_per=("where", "kind"),
+    ),
+    JobStarted: None,  # traffic; its attempts and its end are told
+    JobFinished: Choice(lines=(JOB_ENDED, JOB_LOST), pick=_job),
+    SpoolFailed: Line(
+        level="error",
+        word="spool_failed",
+        sentence="The storage of the queue cannot be used, nothing is accepted until it can: {problem}",
+        once_per=("problem",),
+    ),
+    SpoolRecovered: Line(level="info", word="spool_recovered", sentence="The storage of the queue works again"),
+    SpoolDamaged: Line(
+        level="error",
+        word="spool_damaged",
+        sentence="The queue was damaged: {saved} rows saved, {lost} lost; the damaged file is {moved_to}",
+    ),
+    SpoolPaused: Line(level="error", word="spool_paused", sentence="Stored jobs are not sent for now: {problem}"),
+    SpoolResumed: Line(
+        level="info", word="spool_resumed", sentence="Stored jobs are sent again after {duration_s:.0f} s ({cause})"
     ),
 }

@@ -15,25 +15,38 @@ from edgeclient.core.events import (
     AttemptFinished,
     CallFinished,
     CallShed,
-    CertificateChanged,
-    CertificateUnreadable,
     DefectFound,
     Event,
     KeyChanged,
+    KeyRefused,
     KeyUnreadable,
-    NodeDraining,
-    NodeStarted,
-    NodeStopped,
     ProtocolNegotiated,
     RetryScheduled,
     RpcFinished,
     UplinkChanged,
+)
+from edgeclient.core.job_events import (
+    JobFinished,
+    JobStarted,
+    SpoolDamaged,
+    SpoolFailed,
+    SpoolPaused,
+    SpoolRecovered,
+    SpoolResumed,
+)
+from edgeclient.core.node_events import (
+    CertificateChanged,
+    CertificateUnreadable,
+    NodeDraining,
+    NodeStarted,
+    NodeStopped,
 )
 from edgeclient.telemetry import names
 from edgeclient.telemetry.call_metrics import AttemptMetrics, CallMetrics, RpcMetrics
 from edgeclient.telemetry.fanout import Subscriber
 from edgeclient.telemetry.gauges import Gauges, StateCollector
 from edgeclient.telemetry.instruments import Instruments
+from edgeclient.telemetry.spool_metrics import SpoolMetrics
 from edgeclient.telemetry.vocabulary import Vocabulary
 
 _PROCESS = (ProcessCollector, PlatformCollector, GCCollector)
@@ -41,7 +54,14 @@ _SPARE_MODELS = 32  # dated snapshots that may have series of their own beside t
 _OPENMETRICS = "application/openmetrics-text"
 _RELOADABLE = ("key", "certificate")
 
-UNMEASURED: frozenset[type[Event]] = frozenset({NodeStopped})  # nobody scrapes a process that has ended
+UNMEASURED: frozenset[type[Event]] = frozenset(
+    {
+        NodeStopped,  # nobody scrapes a process that has ended
+        KeyRefused,  # its attempts are counted with their reason
+        SpoolRecovered,  # the failure was counted when it began
+        SpoolResumed,  # the pause was counted when it began
+    }
+)
 """Events that change no metric."""
 
 
@@ -80,6 +100,7 @@ class Metrics:
         self._reloads = make.counter(names.RELOADS)
         self._uplink_changes = make.counter(names.UPLINK_CHANGES)
         self._defects = make.counter(names.DEFECTS)
+        spool = SpoolMetrics(make)
         self._state = StateCollector(node_id=node_id, version=version, targets=targets, on_failure=self._gauge_failed)
         self.table: dict[type[Event], Subscriber] = {
             NodeStarted: self._node_started,
@@ -96,6 +117,11 @@ class Metrics:
             CertificateChanged: lambda _: self._reloads.cell("certificate", "success").add(),
             CertificateUnreadable: lambda _: self._reloads.cell("certificate", "failure").add(),
             DefectFound: lambda event: self._defects.cell(event.where).add(),
+            JobStarted: spool.started,
+            JobFinished: spool.finished,
+            SpoolPaused: spool.paused,
+            SpoolFailed: spool.failed,
+            SpoolDamaged: spool.damaged,
         }
         for kind in _RELOADABLE:
             for outcome in ("success", "failure"):

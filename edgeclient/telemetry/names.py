@@ -82,7 +82,7 @@ class GenAiNames:
 
 
 _GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
-_FAILURE = ("error_type", "fault_domain")
+FAILURE = ("error_type", "fault_domain")
 _DURATION_HELP = (
     "Time of a chat for which the provider was asked, from arrival to the end, attempts and pauses included."
 )
@@ -99,7 +99,7 @@ V1_41: Final = GenAiNames(
     duration=Spec(
         name="gen_ai_client_operation_duration_seconds",
         help=_DURATION_HELP,
-        labels=(*_GEN_AI, *_FAILURE),
+        labels=(*_GEN_AI, *FAILURE),
         buckets=MODEL_SECONDS,
     ),
     first_chunk=Spec(
@@ -128,7 +128,7 @@ LATEST: Final = GenAiNames(
     duration=Spec(
         name="gen_ai_client_inference_duration_seconds",
         help=_DURATION_HELP,
-        labels=(*_GEN_AI, *_FAILURE),
+        labels=(*_GEN_AI, *FAILURE),
         buckets=MODEL_SECONDS,
     ),
     first_chunk=Spec(
@@ -176,7 +176,7 @@ RPC_DURATION: Final = Spec(
 CALLS: Final = Spec(
     name="edgeclient_calls",
     help="Chats that have ended; error_type is empty for those that were answered.",
-    labels=("method", "gen_ai_request_model", *_FAILURE, "source", "finish_reason"),
+    labels=("method", "gen_ai_request_model", *FAILURE, "source", "finish_reason"),
 )
 OVERHEAD: Final = Spec(
     name="edgeclient_overhead_seconds",
@@ -202,12 +202,12 @@ POSSIBLY_BILLED: Final = Spec(
 ATTEMPTS: Final = Spec(
     name="edgeclient_attempts",
     help="Requests to the provider that have ended.",
-    labels=("target", "gen_ai_request_model", *_FAILURE, "http_response_status_code"),
+    labels=("target", "gen_ai_request_model", *FAILURE, "http_response_status_code"),
 )
 ATTEMPT_DURATION: Final = Spec(
     name="edgeclient_attempt_duration_seconds",
     help="Time of a request to the provider, from its first byte to the last one of the answer.",
-    labels=("target", *_FAILURE),
+    labels=("target", *FAILURE),
     buckets=MODEL_SECONDS,
 )
 FIRST_BYTE: Final = Spec(

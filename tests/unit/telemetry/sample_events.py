@@ -3,14 +3,18 @@
 from dataclasses import fields
 from typing import Any, TypeVar, cast
 
-from edgeclient.core import events
+from edgeclient.core import events, job_events, node_events
 from edgeclient.core.events import CallFinished, Event, Uplink
 
 E = TypeVar("E", bound=Event)
 
 EVENT_TYPES: list[type[Event]] = [
-    kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
+    kind
+    for module in (events, job_events, node_events)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and issubclass(kind, Event) and kind.__module__ == module.__name__ and kind is not Event
 ]
+
 
 _BY_TYPE: dict[Any, Any] = {str: "text", int: 1, float: 1.5, bool: True, float | None: 0.5, Uplink: Uplink.OFFLINE}
 

@@ -16,11 +16,11 @@ from edgeclient.core.events import (
     DefectFound,
     Event,
     KeyUnreadable,
-    NodeStopped,
     RpcFinished,
     Uplink,
     UplinkChanged,
 )
+from edgeclient.core.node_events import NodeStopped
 from edgeclient.telemetry.logs import Logs
 
 

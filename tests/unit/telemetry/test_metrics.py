@@ -11,17 +11,16 @@ from unit.telemetry.sample_events import EVENT_TYPES, answered, failed, sample
 from edgeclient.core.events import (
     AttemptFinished,
     CallShed,
-    CertificateUnreadable,
     DefectFound,
     KeyChanged,
-    NodeDraining,
-    NodeStarted,
     ProtocolNegotiated,
     RetryScheduled,
     RpcFinished,
     Uplink,
     UplinkChanged,
 )
+from edgeclient.core.jobs import JobState, SpoolStats
+from edgeclient.core.node_events import CertificateUnreadable, NodeDraining, NodeStarted
 from edgeclient.telemetry.gauges import Gauges
 from edgeclient.telemetry.metrics import UNMEASURED, Metrics
 
@@ -67,7 +66,12 @@ def everything(metrics: Metrics) -> Metrics:
     tell(metrics, answered())
     metrics.subscriber_failed("logs", "CallShed", OSError())
     metrics.read_at_scrape(
-        Gauges(active_calls=lambda: 3, upstream_in_flight=lambda: 2, certificate_expires_at_s=lambda: 1_900_000_000)
+        Gauges(
+            active_calls=lambda: 3,
+            upstream_in_flight=lambda: 2,
+            certificate_expires_at_s=lambda: 1_900_000_000,
+            spool=lambda: SpoolStats(by_state={JobState.QUEUED: 2}, accepted_total=5, purged_total=3),
+        )
     )
     return metrics
 
@@ -89,6 +93,20 @@ OWN = {
     "edgeclient_retries",
     "edgeclient_retry_delay_seconds",
     "edgeclient_shed",
+    "edgeclient_spool_accepted",
+    "edgeclient_spool_bytes",
+    "edgeclient_spool_free_bytes",
+    "edgeclient_spool_job_duration_seconds",
+    "edgeclient_spool_jobs_finished",
+    "edgeclient_spool_jobs_possibly_billed",
+    "edgeclient_spool_lost",
+    "edgeclient_spool_pauses",
+    "edgeclient_spool_purged",
+    "edgeclient_spool_resent",
+    "edgeclient_spool_rows",
+    "edgeclient_spool_storage_failures",
+    "edgeclient_spool_uncertain",
+    "edgeclient_spool_wait_seconds",
     "edgeclient_startup_seconds",
     "edgeclient_telemetry_failures",
     "edgeclient_tokens",
