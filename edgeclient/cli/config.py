@@ -8,10 +8,9 @@ import click
 from edgeclient.cli.output import write_json
 from edgeclient.cli.settings import config_option, load_or_fail, set_option
 from edgeclient.config import show as shown
+from edgeclient.config.credentials import VARIABLE
 from edgeclient.config.example import example as example_file
 from edgeclient.config.schema import UpstreamConfig
-
-_KEY_VARIABLE = "DASHSCOPE_API_KEY"
 
 
 @click.group()
@@ -59,7 +58,7 @@ def example() -> None:
 def key_source(upstream: UpstreamConfig) -> str:
     """Where the API key is; "" if there is none. A key file that is named is the only place that counts."""
     if not upstream.api_key_file:
-        return _KEY_VARIABLE if os.environ.get(_KEY_VARIABLE, "").strip() else ""
+        return VARIABLE if os.environ.get(VARIABLE, "").strip() else ""
     try:
         has_key = bool(Path(upstream.api_key_file).read_bytes().strip())
     except OSError:

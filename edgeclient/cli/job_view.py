@@ -1,0 +1,113 @@
+"""How a job is shown, whether it came through the node or out of the files: one dictionary, with the names of the API.
+
+States, priorities and policies are the words of the API without their prefix, in lower case. Prompts and answers are
+in it only where somebody asked for content.
+"""
+
+import datetime as dt
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+from google.protobuf.message import Message
+
+from edgeclient.cli.exit_codes import ExitCode
+from edgeclient.cli.failure import Failure
+from edgeclient.cli.output import message_json, printable, write_json
+from edgeclient.cli.text_table import table
+from edgeclient.core.jobs import Job
+from edgeclient.v1 import chat_pb2, job_pb2
+
+View = dict[str, Any]
+
+_HEADER = ("JOB", "STATE", "PRIORITY", "ATTEMPTS", "CREATED", "LABEL")
+_TIMES = ("create", "expire", "next_attempt", "end", "purge")
+_LONGEST_LABEL = 40
+
+
+def view_of_message(job: job_pb2.Job) -> View:
+    """A job as the node tells it."""
+    view = message_json(job)
+    view["state"] = job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_").lower()
+    view["priority"] = _priority(job.priority)
+    return view
+
+
+def view_of_row(job: Job) -> View:
+    """A job as the files hold it: with its caller, and with the states of the queue itself."""
+    view: View = {
+        "id": job.id,
+        "caller": job.caller,
+        "kind": job.kind.name.lower(),
+        "state": job.state.name.lower(),
+        "priority": _priority(job.priority),
+        "attempt_count": job.attempt_count,
+        "revision": str(job.revision),
+        "idempotency_key": job.idempotency_key,
+        "conversation_id": job.conversation_id,
+        "label": job.label,
+        "resend_policy": job.resend_policy.name.lower(),
+    }
+    view |= {f"{name}_time": _time(moment) for name in _TIMES if (moment := getattr(job, f"{name}_ms"))}
+    parts: Mapping[str, Message | None] = {"request": job.request, "response": job.response, "error": job.error}
+    view |= {name: message_json(part) for name, part in parts.items() if part is not None}
+    return {name: value for name, value in view.items() if value != ""}
+
+
+def jobs_table(views: Sequence[View]) -> str:
+    """Jobs as aligned columns, with the caller where it is known."""
+    with_caller = any("caller" in view for view in views)
+    header = (*_HEADER[:2], *(("CALLER",) if with_caller else ()), *_HEADER[2:])
+    return table([header, *(_row(view, with_caller=with_caller) for view in views)])
+
+
+def found(view: View | None, job_id: str) -> View:
+    """The job.
+
+    Raises:
+        Failure: There is none.
+    """
+    if view is None:
+        raise Failure(ExitCode.DATA, f"there is no job {job_id!r}")
+    return view
+
+
+def tell(views: Sequence[View], *, as_json: bool) -> None:
+    """Print jobs."""
+    if as_json:
+        write_json(views, indent=2)
+    else:
+        click.echo(printable(jobs_table(views), sys.stdout))
+
+
+def flat(counts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Names and values of nested counts."""
+    for name, value in counts.items():
+        if isinstance(value, dict):
+            yield from flat({f"{name}.{key}": each for key, each in value.items()})
+        else:
+            yield name, value
+
+
+def _row(view: View, *, with_caller: bool) -> tuple[str, ...]:
+    label = str(view.get("label", "-"))
+    return (
+        view["id"],
+        view["state"],
+        *((view.get("caller", "-"),) if with_caller else ()),
+        view["priority"],
+        str(view.get("attempt_count", 0)),
+        str(view.get("create_time", "-"))[: len("2026-01-01T00:00:00")],
+        label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…",
+    )
+
+
+def _priority(number: int) -> str:
+    value = chat_pb2.Priority.DESCRIPTOR.values_by_number.get(number)
+    return value.name.removeprefix("PRIORITY_").lower() if value else str(number)
+
+
+def _time(moment_ms: int) -> str:
+    moment = dt.datetime.fromtimestamp(moment_ms / 1000, dt.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
