@@ -67,3 +67,10 @@ def test_every_method_of_the_contract_has_its_name_in_the_table(file: FileDescri
     (described,) = [each for each in file.services_by_name.values() if each.full_name == service]
 
     assert [] == [method.name for method in described.methods if f'"{method.name}"' not in source]
+
+
+def test_a_node_without_a_queue_loads_neither_sqlite_nor_ciphers() -> None:
+    code = "import sys, edgeclient.app; print(sorted({'apsw', 'cryptography', 'h2'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert "[]\n" == done.stdout
