@@ -30,7 +30,7 @@ lint: setup  ## style, types, import contracts, API rules, generated code
 	cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
 
 proto: setup  ## generate edgeclient/v1 from protos/
-	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. \
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. \
 	  protos/edgeclient/v1/*.proto
 
 proto-breaking: setup  ## the API against the one of AGAINST (a git ref)

@@ -21,7 +21,6 @@ from google.protobuf.message import DecodeError, Message
 
 from edgeclient.config.schema import IngressConfig
 from edgeclient.config.setting import SettingError
-from edgeclient.core.companion import companion
 from edgeclient.core.deadline import Deadline
 from edgeclient.core.errors import CallError, Rejected, Stopping
 from edgeclient.core.events import DefectFound, Event, RpcFinished
@@ -111,13 +110,19 @@ class GrpcServer:
         self._stopping = True
         if self._reflection is not None:
             self._reflection.stop()
-        if self._server is not None:
-            async with companion(self._stop_when_idle(self._server), name="end of the port"):
-                await self._server.stop(grace_s)
-
-    async def _stop_when_idle(self, server: grpc.aio.Server) -> None:
-        await self._idle.wait()
-        await server.stop(_LAST_WORDS_S)
+        server = self._server
+        if server is None:
+            return
+        if grace_s <= _LAST_WORDS_S:
+            await server.stop(grace_s)
+            return
+        async with asyncio.TaskGroup() as group:
+            stop = group.create_task(server.stop(grace_s), name="end of the port")
+            idle = group.create_task(self._idle.wait(), name="last running call")
+            await asyncio.wait([stop, idle], return_when=asyncio.FIRST_COMPLETED)
+            if not stop.done():
+                await server.stop(_LAST_WORDS_S)  # shortens the first one; cancelling either crashes the library
+            idle.cancel()
 
     def _bind(self, server: grpc.aio.Server) -> str:
         listen = self._config.listen

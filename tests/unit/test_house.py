@@ -1,6 +1,7 @@
 """The house keeps its own rules: sizes, generated code, and names that stand in two places."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,8 @@ def test_generated_code_is_that_of_the_contract(tmp_path: Path) -> None:
     protos = sorted((ROOT / "protos" / "edgeclient" / "v1").glob("*.proto"))
     outputs = [f"--{kind}_out={tmp_path}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'protos'}", *outputs, *map(str, protos)]
-    subprocess.run(command, check=True, capture_output=True)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # protoc looks for its plug-ins there
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PATH": path})
 
     fresh = {path.name: path.read_text() for path in (tmp_path / "edgeclient" / "v1").iterdir()}
     here = {path.name: path.read_text() for path in (ROOT / "edgeclient" / "v1").glob("*_pb2*")}

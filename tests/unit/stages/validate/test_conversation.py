@@ -124,7 +124,7 @@ BAD: list[tuple[Messages, str, str]] = [
         "is no JSON object: it breaks off",
     ),
     (
-        [user(), asks("c1", arguments='{"a":' * 5000), result("c1")],
+        [user(), asks("c1", arguments='{"a":' * 5000 + "1" + "}" * 5000), result("c1")],
         "messages[1].tool_calls[0].arguments",
         "is nested too deeply; at most 32 levels are allowed",
     ),
