@@ -131,7 +131,7 @@ def _sentence(listen: str, error: OSError) -> str:
         return f"{listen} is in use by another program; stop that or choose another port"
     if error.errno == errno.EACCES:
         return f"{listen} may not be opened by this user; choose a port above 1023, or a directory it may write to"
-    if error.errno == errno.EADDRNOTAVAIL:
+    if error.errno == errno.EADDRNOTAVAIL or "could not bind on any address" in str(error):  # Python 3.13 says it so
         return f"{listen} is no address of this machine; 0.0.0.0 stands for all that it has"
     return f"{listen} cannot be opened: {error.strerror or error}"
 

@@ -33,6 +33,19 @@ class Pair:
             fresh.rename(path)
 
 
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 class Authority:
     """A CA of its own."""
 
@@ -40,7 +53,12 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(name)
         basic = x509.BasicConstraints(ca=True, path_length=0)
-        certificate = _draft(self._name, self._name, self._key).add_extension(basic, critical=True)
+        certificate = (
+            _draft(self._name, self._name, self._key)
+            .add_extension(basic, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
+            .add_extension(_SIGNS_CERTIFICATES, critical=True)
+        )
         self.pem = certificate.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
     def issue(self, name: str = "localhost") -> Pair:
@@ -49,6 +67,8 @@ class Authority:
         names = [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         draft = _draft(_name(name), self._name, key)
         draft = draft.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        draft = draft.add_extension(issuer, critical=False)
         certificate = draft.sign(self._key, hashes.SHA256())
         return Pair(
             certificate=certificate.public_bytes(Encoding.PEM),

@@ -11,6 +11,7 @@ import msgspec
 
 MOST_DEPTH = 32
 MOST_SCHEMA_CHARACTERS = 65_536
+_TOO_DEEP = f"is nested too deeply; at most {MOST_DEPTH} levels are allowed"
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ANYTHING = msgspec.json.Decoder(dict[str, Any])
 _WRAPPERS = ("schema", "json_schema", "parameters")
@@ -28,6 +29,8 @@ def arguments_problem(value: str) -> str | None:
     """
     try:
         _decoded(value, _OBJECT)
+        if value.count("{") + value.count("[") > MOST_DEPTH:  # else it cannot be too deep, and need not be walked
+            _check_depth(_decoded(value, _ANYTHING))
     except NotAnObjectError as error:
         return str(error)
     return None
@@ -63,16 +66,20 @@ def bounded_object(value: str) -> dict[str, Any]:
     if len(value) > MOST_SCHEMA_CHARACTERS:
         raise NotAnObjectError(f"has {len(value)} characters; at most {MOST_SCHEMA_CHARACTERS} are allowed")
     decoded: dict[str, Any] = _decoded(value, _ANYTHING)
-    if _is_deeper_than(decoded, MOST_DEPTH):
-        raise NotAnObjectError(f"is nested too deeply; at most {MOST_DEPTH} levels are allowed")
+    _check_depth(decoded)
     return decoded
+
+
+def _check_depth(decoded: dict[str, Any]) -> None:
+    if _is_deeper_than(decoded, MOST_DEPTH):
+        raise NotAnObjectError(_TOO_DEEP)
 
 
 def _decoded(value: str, decoder: "msgspec.json.Decoder[Any]") -> Any:
     try:
         return decoder.decode(value)
     except RecursionError:
-        raise NotAnObjectError(f"is nested too deeply; at most {MOST_DEPTH} levels are allowed") from None
+        raise NotAnObjectError(_TOO_DEEP) from None
     except msgspec.DecodeError as error:
         why = str(error).removeprefix("JSON is malformed: ").replace("Input data was truncated", "it breaks off")
         raise NotAnObjectError(f"is no JSON object: {why[:1].lower()}{why[1:]}") from None
