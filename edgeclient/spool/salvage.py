@@ -2,7 +2,8 @@
 
 A row is saved only if it reads, keeps the rules of its table, and its content passes its checksum. A job whose request
 is damaged ends as DEAD, one whose answer is damaged as well: its caller is told the truth, and nobody gets altered
-bytes. What could not be saved is counted. The damaged file is kept beside the new one for whoever wants to look.
+bytes. What could not be saved is counted. The damaged file is kept beside the new one for whoever wants to look, as
+long as finished jobs are kept, and no longer than until something is erased: it may hold that too.
 
 It must never be a loop and never lose by being killed: the new file is complete before the damaged one is moved, and a
 start that finds only the new one puts it in place.
@@ -21,6 +22,7 @@ import apsw
 from edgeclient.core.errors import Reason
 from edgeclient.core.jobs import TERMINAL, JobState
 from edgeclient.spool.contents import Contents, DamagedError, Part
+from edgeclient.spool.database import NAME
 from edgeclient.spool.rows import Row
 from edgeclient.spool.sealing import Vault
 from edgeclient.spool.statements import statements
@@ -79,6 +81,15 @@ def salvage(path: Path, *, connect: Connect, vault: Vault) -> Salvaged:
     path.rename(moved_to)
     _replace(fresh, path)
     return Salvaged(saved=saved, lost=lost, moved_to=moved_to)
+
+
+def drop_damaged(directory: Path, *, older_than_s: float = 0.0) -> None:
+    """Delete damaged files that were moved aside."""
+    before_s = time.time() - older_than_s
+    for path in directory.glob(f"{NAME}.damaged-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime <= before_s:
+                path.unlink()
 
 
 def _copy(path: Path, target: apsw.Connection, vault: Vault) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import apsw
 
@@ -24,6 +25,7 @@ from edgeclient.spool.attempts import Failure
 from edgeclient.spool.changes import Changes
 from edgeclient.spool.lock_file import LockFile
 from edgeclient.spool.operation import Operate
+from edgeclient.spool.salvage import drop_damaged
 from edgeclient.spool.sealing import Vault
 from edgeclient.spool.session import Session
 from edgeclient.spool.store import Store
@@ -187,6 +189,7 @@ class SqliteSpool:
     async def erase(self, caller: str, job_id: str) -> None:
         """See `Spool.erase`."""
         await self._thread.do(lambda session: ending.erase(session, caller, job_id), scrubs=True)
+        await self._drop_damaged()
 
     async def erase_caller(self, caller: str) -> int:
         """See `Spool.erase_caller`."""
@@ -195,8 +198,13 @@ class SqliteSpool:
             erased = await self._thread.do(partial(ending.erase_some, caller=caller, after_seq=last_seq), scrubs=True)
             count += len(erased)
             if len(erased) < ending.CHUNK_ROWS:
+                await self._drop_damaged()
                 return count
             last_seq = erased[-1]
+
+    async def _drop_damaged(self) -> None:
+        """What was moved aside after a damage may hold what was erased."""
+        await self._thread.do(lambda session: drop_damaged(Path(session.config.directory)))
 
     async def waiting(self) -> list[Waiting]:
         """See `Spool.waiting`."""

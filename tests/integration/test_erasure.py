@@ -3,6 +3,7 @@
 The files are read raw, as who has stolen the disk would, while the queue is open and after it is closed.
 """
 
+import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -166,3 +167,28 @@ async def test_a_request_is_gone_as_soon_as_its_job_has_ended(tmp_path: Path) ->
         await spool.sweep()
         assert [] == left(tmp_path, f"{PROMPT}-1-")
         assert left(tmp_path, f"{ANSWER}-1-"), "a blind test: the answer has to be there"
+
+
+async def test_what_was_moved_aside_after_a_damage_goes_with_the_first_erasure(tmp_path: Path, vault: Vault) -> None:
+    async with opened(tmp_path, vault) as spool:
+        await fill(spool, 3)
+        aside = tmp_path / "spool.db.damaged-1"
+        aside.write_bytes(PROMPT.encode())
+        log = tmp_path / "spool.db.damaged-1-wal"
+        log.write_bytes(PROMPT.encode())
+
+        await spool.sweep()
+        assert aside.exists()
+        await spool.erase("device-7", "J00000")
+
+        assert (aside.exists(), log.exists()) == (False, False)
+
+
+async def test_what_was_moved_aside_is_not_kept_longer_than_finished_jobs(tmp_path: Path, vault: Vault) -> None:
+    async with opened(tmp_path, vault) as spool:
+        aside = tmp_path / "spool.db.damaged-1"
+        aside.write_bytes(b"old")
+        os.utime(aside, (0, 0))
+        await spool.sweep()
+
+        assert not aside.exists()
