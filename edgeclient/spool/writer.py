@@ -235,10 +235,9 @@ class Writer:
             self._session.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except FAULTS as fault:
             self._break(fault)
-            return [
-                (each, None, self._refusal(each)) if each.scrubs else (each, result, error)
-                for each, result, error in outcomes
-            ]
+            sentence = f"erased, but the log of the queue may hold it still ({fault}); erase it again"
+            unscrubbed = Rejected(Reason.ERROR_REASON_STORAGE_UNAVAILABLE, sentence)
+            return [(one, None, unscrubbed) if one.scrubs else (one, result, error) for one, result, error in outcomes]
         return outcomes
 
     def _open_again(self) -> Session:
