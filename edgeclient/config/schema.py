@@ -45,7 +45,7 @@ class IngressConfig(Section):
     batch_concurrency: int = setting(
         16, "Most conversations of one BatchChat in progress at a time.", least=1, most=1000
     )
-    default_timeout_s: float = setting(120.0, "Time budget of a call that names none.", least=0.1, most=3600)
+    default_timeout_s: float = setting(300.0, "Time budget of a call that names none.", least=0.1, most=3600)
     max_timeout_s: float = setting(600.0, "Longest time budget a call may ask for.", least=0.1, most=3600)
     flush_interval_s: float = setting(
         0.0, "Pieces of a stream that come closer together than this are merged.", least=0, most=10
