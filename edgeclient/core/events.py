@@ -155,12 +155,14 @@ class UplinkChanged(Event):
         target: Which target.
         before, after: The states.
         cause: What showed it, such as `UPSTREAM_TIMEOUT` or `probe`.
+        problem: What was wrong, in a sentence; "" if nothing was.
     """
 
     target: str
     before: Uplink
     after: Uplink
     cause: str
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

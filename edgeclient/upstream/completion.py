@@ -93,7 +93,7 @@ class Upstream:
         if attempt.http_status >= _FIRST_ERROR_STATUS and not portal:
             self._uplink.answered()
         elif error.reason in _LOST or (not attempt.http_status and error.reason in _NOT_REACHED):
-            self._uplink.lost(error.reason_name)
+            self._uplink.lost(error.reason_name, error.summary)
         elif attempt.http_status:
             self._uplink.answered()
 

@@ -88,7 +88,7 @@ class Probe:
             self._take_blocked(error)
         except CallError as error:
             reason = error.reason_name
-            self._uplink.probe_lost(reason)
+            self._uplink.probe_lost(reason, error.summary)
         now_s = self._clock.monotonic_s()
         self._observe(
             AttemptFinished(
@@ -120,7 +120,7 @@ class Probe:
         problem = parse_error(http_status=incoming.status, content_type=content_type, body=body)
         error = failure(problem)
         if isinstance(error, Unavailable) and error.reason == Reason.ERROR_REASON_UPLINK_OFFLINE:
-            self._uplink.probe_lost(error.reason_name)
+            self._uplink.probe_lost(error.reason_name, error.summary)
             return problem.code, error.reason_name
         refused = error.reason == Reason.ERROR_REASON_UPSTREAM_CREDENTIALS
         self._credentials(error.summary if refused else "")
@@ -138,7 +138,7 @@ class Probe:
         if error.reason == Reason.ERROR_REASON_UPSTREAM_CREDENTIALS:
             self._credentials(error.summary)
         else:
-            self._uplink.probe_lost(error.reason_name)
+            self._uplink.probe_lost(error.reason_name, error.summary)
 
 
 _HARMLESS = (404, 405)  # relays need not serve /models

@@ -49,23 +49,23 @@ class UplinkWatch:
         else:
             self._judge.answered()
 
-    def lost(self, reason: str) -> None:
-        """A call found no way, or its answer never came; `reason` is the name of the error reason."""
-        self._told(self._judge.state, self._judge.lost(now_s=self._clock.monotonic_s()), reason)
+    def lost(self, reason: str, problem: str = "") -> None:
+        """A call found no way, or its answer never came; the name of the error reason, and what was wrong."""
+        self._told(self._judge.state, self._judge.lost(now_s=self._clock.monotonic_s()), reason, problem)
 
     def probe_answered(self) -> None:
         """A probe got an answer."""
         self._told(self._judge.state, self._judge.probe_answered(), _PROBE)
 
-    def probe_lost(self, reason: str) -> None:
-        """A probe got none; `reason` is the name of the error reason."""
-        self._told(self._judge.state, self._judge.probe_lost(), f"{_PROBE}: {reason}")
+    def probe_lost(self, reason: str, problem: str = "") -> None:
+        """A probe got none; the name of the error reason, and what was wrong."""
+        self._told(self._judge.state, self._judge.probe_lost(), f"{_PROBE}: {reason}", problem)
 
     async def wait_not_online(self) -> None:
         """Return when the way is not known to work; at once if so."""
         await self._not_online.wait()
 
-    def _told(self, before: Uplink, after: Uplink, cause: str) -> None:
+    def _told(self, before: Uplink, after: Uplink, cause: str, problem: str = "") -> None:
         if after is before:
             return
         self.since_wall_s = self._clock.wall_s()
@@ -73,4 +73,4 @@ class UplinkWatch:
             self._not_online.clear()
         else:
             self._not_online.set()
-        self._observe(UplinkChanged(target=self._target, before=before, after=after, cause=cause))
+        self._observe(UplinkChanged(target=self._target, before=before, after=after, cause=cause, problem=problem))

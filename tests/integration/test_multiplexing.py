@@ -9,6 +9,7 @@ from harness.cloud import chats
 from harness.node import Node
 from harness.rpc_failure import RpcFailure, failure_of
 
+from edgeclient.core.events import UplinkChanged
 from edgeclient.core.node_events import NodeStopped
 from edgeclient.simulator import Simulator, SimulatorConfig
 from edgeclient.v1 import chat_pb2, node_pb2
@@ -61,10 +62,11 @@ async def test_a_provider_without_http2_is_refused_with_the_setting_that_helps()
         Simulator(SimulatorConfig(http1_only=True)) as sim,
         Node(sim) as node,
     ):
+        change = await node.seen(UplinkChanged)
         told = await failure_of(node.chat.Chat(builders.chat_request()))
 
-        assert ("UNAVAILABLE", "UPSTREAM_UNAVAILABLE", False) == (told.code, told.reason, told.possibly_billed)
-        assert "does not speak HTTP/2; set upstream.http1 = true" in told.sentence
+        assert "does not speak HTTP/2; set upstream.http1 = true" in change.problem
+        assert ("UNAVAILABLE", False) == (told.code, told.possibly_billed)
         assert [] == chats(sim)
 
 

@@ -142,7 +142,7 @@ async def test_unary_call_ends_at_the_provider_with_its_deadline() -> None:
         call = builders.call(deadline=Deadline.after(0.2, now_s=end.ask.clock.monotonic_s()))
         with pytest.raises(OutOfTime) as caught:
             await end.ask(call)
-        async with asyncio.timeout(0.5):
+        async with asyncio.timeout(5):
             await sim.ledger.wait_until(lambda: sim.ledger.totals.in_flight == 0)
 
         assert caught.value.possibly_billed

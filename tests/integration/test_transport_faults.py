@@ -154,7 +154,7 @@ async def test_silence_while_connecting_takes_the_connect_timeout_and_all_who_wa
             errors = await asyncio.gather(*(end.fails() for _ in range(50)))
             took_s = loop.time() - begun_s
 
-    assert 0.2 <= took_s <= 0.35
+    assert 0.2 <= took_s <= 2  # one after the other, fifty would take ten seconds
     for error in errors:
         assert isinstance(error, Unavailable)
         assert "longer than upstream.connect_timeout_s, 0.2 s" in error.message

@@ -17,7 +17,8 @@ from edgeclient.core.events import Uplink, UplinkChanged
 from edgeclient.simulator import Fault, Simulator, SimulatorConfig
 from edgeclient.upstream.probe import Probe
 
-_TOLERANCE_S = 0.05
+_EARLY_S = 0.01  # clocks are read one after the other
+_LATE_S = 1.0  # as a rule 2 ms; a starved machine may take its time, and which limit ran out is told by the error
 
 
 class Caller:
@@ -56,10 +57,10 @@ async def test_limit_of_a_stream(fault: Fault, setting: str, reason: str) -> Non
             await end.ask(builders.call(emit=Caller().emit))
         took_s = time.monotonic() - begun_s
         if end.attempts[-1].http_status:  # before the headers the engine cannot reset a stream, see engines.py
-            async with asyncio.timeout(0.1):
+            async with asyncio.timeout(5):
                 await sim.ledger.wait_until(lambda: sim.ledger.totals.in_flight == 0)
 
-    assert abs(took_s - 0.3) <= _TOLERANCE_S
+    assert -_EARLY_S <= took_s - 0.3 <= _LATE_S
     assert f"upstream.{setting}, 0.3 s" in caught.value.message
     assert reason == caught.value.reason_name
     assert reason == end.attempts[-1].reason
@@ -89,9 +90,9 @@ async def test_deadline_comes_first(*, streamed: bool) -> None:
             await end.ask(call)
         took_s = time.monotonic() - begun_s
 
-    assert abs(took_s - 0.2) <= _TOLERANCE_S
+    assert -_EARLY_S <= took_s - 0.2 <= _LATE_S
     assert caught.value.possibly_billed
-    assert abs(call.upstream_s - took_s) <= _TOLERANCE_S
+    assert took_s - _LATE_S <= call.upstream_s <= took_s
 
 
 async def test_slow_caller_is_no_silent_provider() -> None:
