@@ -18,6 +18,7 @@ from msgspec.json import Decoder, Encoder
 
 from edgeclient.core.errors import Reason, Rejected, Violation
 from edgeclient.core.models import ModelSpec, Thinking
+from edgeclient.core.thinking import thinks
 from edgeclient.upstream.message_codec import encode_messages
 from edgeclient.upstream.wire import UNREADABLE
 from edgeclient.v1 import chat_pb2
@@ -61,18 +62,7 @@ def wants_stream(request: chat_pb2.ChatRequest, model: ModelSpec, *, caller_stre
     be short: it has little to lose, and as a whole it costs a third of the CPU.
     """
     short = 0 < request.max_tokens <= SHORT_ANSWER_TOKENS
-    return caller_streams or model.stream_only or not short or thinks(request, model)
-
-
-def thinks(request: chat_pb2.ChatRequest, model: ModelSpec) -> bool:
-    """The model will reason before it answers."""
-    if model.thinking is Thinking.NEVER:
-        return False
-    if model.thinking is Thinking.ALWAYS:
-        return True
-    if request.thinking == chat_pb2.THINKING_MODE_UNSPECIFIED:
-        return model.thinking is Thinking.ON
-    return request.thinking != chat_pb2.THINKING_MODE_OFF
+    return caller_streams or model.stream_only or not short or thinks(request.thinking, model)
 
 
 def encode_request(request: chat_pb2.ChatRequest, model: ModelSpec, *, stream: bool) -> bytes:
@@ -117,7 +107,7 @@ def _add_sampling(body: dict[str, Any], request: chat_pb2.ChatRequest) -> None:
 def _add_thinking(body: dict[str, Any], request: chat_pb2.ChatRequest, model: ModelSpec) -> None:
     if model.thinking is Thinking.NEVER:
         return
-    thinking = thinks(request, model)
+    thinking = thinks(request.thinking, model)
     if model.thinking is not Thinking.ALWAYS:
         body["enable_thinking"] = thinking
     if not thinking:

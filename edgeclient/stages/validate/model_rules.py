@@ -8,18 +8,12 @@ matter of the caller: the node asks such a model for a stream and puts the piece
 from collections.abc import Callable, Mapping
 
 from edgeclient.core.models import ModelSpec, Thinking
+from edgeclient.core.thinking import thinks
 from edgeclient.stages.validate.findings import Findings
 from edgeclient.v1 import chat_pb2
 
 _EFFORTS = (chat_pb2.THINKING_MODE_LOW, chat_pb2.THINKING_MODE_MEDIUM, chat_pb2.THINKING_MODE_HIGH)
 _ON = (chat_pb2.THINKING_MODE_ON, *_EFFORTS)
-
-
-def thinks(mode: int, model: ModelSpec) -> bool:
-    """The model will reason before this answer."""
-    if model.thinking in (Thinking.NEVER, Thinking.ALWAYS):
-        return model.thinking is Thinking.ALWAYS
-    return mode in _ON or (model.thinking is Thinking.ON and mode != chat_pb2.THINKING_MODE_OFF)
 
 
 def check_model(

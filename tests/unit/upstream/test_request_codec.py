@@ -7,7 +7,8 @@ import pytest
 
 from edgeclient.core.errors import Reason, Rejected
 from edgeclient.core.models import ModelSpec, Thinking
-from edgeclient.upstream.request_codec import SHORT_ANSWER_TOKENS, encode_request, thinks, wants_stream
+from edgeclient.core.thinking import thinks
+from edgeclient.upstream.request_codec import SHORT_ANSWER_TOKENS, encode_request, wants_stream
 from edgeclient.v1 import chat_pb2
 
 PLAIN = ModelSpec(id="qwen-max")
@@ -326,7 +327,7 @@ def test_a_model_that_thinks_is_asked_to_stream(
     request = chat_pb2.ChatRequest(prompt="x", thinking=mode, max_tokens=SHORT_ANSWER_TOKENS)
 
     assert expected is wants_stream(request, model, caller_streams=caller_streams)
-    assert not thinks(request, PLAIN)
+    assert not thinks(request.thinking, PLAIN)
 
 
 @pytest.mark.parametrize(("max_tokens", "expected"), [(0, True), (1, False), (256, False), (257, True)])
