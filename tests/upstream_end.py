@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from edgeclient.config.schema import PriceConfig, UpstreamConfig
+from edgeclient.config.row_schema import PriceConfig
+from edgeclient.config.schema import UpstreamConfig
 from edgeclient.core.errors import CallError
 from edgeclient.core.events import AttemptFinished, Event
 from edgeclient.policy.pricing import PriceTable

@@ -1,9 +1,11 @@
 """The catalogue that a configuration describes, with every model name in it checked.
 
-Names of models stand in `chat.default_model`, `chat.aliases` and `prices`; a wrong one is told at the start, with the
-path of the setting and the nearest model, and not to the first device that asks.
+Names of models stand in `chat.default_model`, `chat.aliases` and the rows of several tables; a wrong one is told at the
+start, with the path of the setting and the nearest model, and not to the first device that asks.
 """
 
+from edgeclient.config.row_schema import ANY
+from edgeclient.config.rows import twice
 from edgeclient.config.schema import Config
 from edgeclient.config.setting import SettingError
 from edgeclient.core.models import Catalogue, UnknownModelError, canonical_name
@@ -39,10 +41,16 @@ def model_problems(config: Config) -> list[str]:
     default = config.chat.default_model
     if canonical_name(default) not in seen and (sentence := _unknown(models, default)):
         problems.append(f"chat.default_model: {sentence}")
-    for index, price in enumerate(config.prices):
-        if sentence := _unknown(models, price.model):
-            problems.append(f"prices[{index}].model: {sentence}")
-    return problems
+    return problems + _row_problems(config, models)
+
+
+def _row_problems(config: Config, models: Catalogue) -> list[str]:
+    named = [(f"prices[{index}].model", row.model) for index, row in enumerate(config.prices)]
+    named += [(f"limits[{index}].model", row.model) for index, row in enumerate(config.limits) if row.model != ANY]
+    named += [(f"callers[{index}].models", name) for index, row in enumerate(config.callers) for name in row.models]
+    problems = [f"{path}: {sentence}" for path, name in named if (sentence := _unknown(models, name))]
+    problems += twice("limits", [row.model for row in config.limits])
+    return problems + twice("callers", [row.name for row in config.callers])
 
 
 def _unknown(models: Catalogue, name: str) -> str:

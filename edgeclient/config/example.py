@@ -11,6 +11,7 @@ from textwrap import wrap
 from typing import Any, cast
 
 from edgeclient.config.notation import as_toml
+from edgeclient.config.row_schema import ROWS
 from edgeclient.config.schema import SECTIONS
 from edgeclient.config.setting import default_of
 
@@ -45,24 +46,26 @@ _TABLES = """\
 #     tools = true                      # can call tools
 #     json_mode = true                  # can answer in JSON
 #     modalities = []                   # besides text: image, audio, video
-#
-# Prices, if calls shall tell what they cost: one row for each model and size of request, up to the given input.
-# `up_to_input_tokens = 0` is for any size; `cached_per_million = -1` means that cached input costs the same.
-#
-#     [[prices]]
-#     model = "qwen-plus"
-#     currency = "CNY"
-#     up_to_input_tokens = 131_072
-#     input_per_million = 0.8
-#     output_per_million = 2.0
-#     cached_per_million = -1
 """
+
+_SUBJECTS = {"model": "qwen-plus", "name": "camera-7"}
 
 
 def example() -> str:
     """The text of the example file."""
     sections = ["\n".join(_section(name, cls)) + "\n" for name, cls in SECTIONS.items()]
-    return "\n".join((_HEAD, *sections, _TABLES))
+    return "\n".join((_HEAD, *sections, _TABLES, *("\n".join(_rows(name, cls)) + "\n" for name, cls in ROWS.items())))
+
+
+def _rows(name: str, cls: type) -> Iterator[str]:
+    """A row with an example of what it is about and the default of everything else."""
+    yield f"# {(cls.__doc__ or '').splitlines()[0]}"
+    yield "#"
+    yield f"#     [[{name}]]"
+    subject, *others = fields(cast("Any", cls))
+    yield f"#     {subject.name} = {as_toml(_SUBJECTS.get(subject.name, ''))}  # {subject.metadata['help']}"
+    for spec in others:
+        yield f"#     {spec.name} = {as_toml(default_of(spec))}  # {' '.join(_sentences(spec))}"
 
 
 def _section(name: str, cls: type) -> Iterator[str]:

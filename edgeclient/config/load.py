@@ -14,7 +14,8 @@ from edgeclient.config.document import Document, read_document
 from edgeclient.config.layers import FILE_VARIABLE, defaults, of_document, of_environment, of_flags
 from edgeclient.config.models import models_of
 from edgeclient.config.origins import Given, Origin
-from edgeclient.config.prices import prices_of
+from edgeclient.config.row_schema import ROWS
+from edgeclient.config.rows import rows_of
 from edgeclient.config.schema import SECTIONS, Config
 from edgeclient.config.setting import Section, SettingError, fitted
 
@@ -28,7 +29,7 @@ class Loaded:
     Attributes:
         config: The configuration, complete and checked.
         origins: Origin of every setting by its path (`upstream.base_url`), of every model table and fact of the
-            operator (`models.my-model.tools`) and of every price (`prices[0].model`).
+            operator (`models.my-model.tools`) and of every row (`prices[0].model`).
         file: The file that was read; None if there was none.
     """
 
@@ -66,11 +67,15 @@ def load(
     origins = {path: value.origin for path, value in given.items()}
     sections = {name: _section(name, cls, given, problems) for name, cls in SECTIONS.items()}
     models = models_of(document)
-    prices = prices_of(document, stand_in=models.specs[0].id)
-    problems += models.problems + prices.problems
-    origins |= models.origins | prices.origins
+    tables = {name: rows_of(document, name, cls, stand_in=models.specs[0].id) for name, cls in ROWS.items()}
+    problems += models.problems
+    origins |= models.origins
+    for table in tables.values():
+        problems += table.problems
+        origins |= table.origins
     try:
-        config = Config(**cast("Any", sections), models=models.specs, prices=prices.rows)
+        rows = {name: table.rows for name, table in tables.items()}
+        config = Config(**cast("Any", sections | rows), models=models.specs)
     except SettingError as error:
         problems += [_located(problem, origins) for problem in error.problems]
     else:

@@ -5,12 +5,13 @@ links found after about two minutes); the upstream time-outs follow what the pro
 the shared hosts, 3600 s on a workspace's own host). Prices are the operator's: they change too often to live in code.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from urllib.parse import SplitResult, urlsplit
 
 from edgeclient.config.address import collide, is_address, is_loopback
+from edgeclient.config.row_schema import CallerConfig, LimitConfig, PriceConfig
 from edgeclient.config.setting import Section, SettingError, default_of, setting
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.models import ModelSpec
@@ -86,6 +87,13 @@ class IngressConfig(Section):
                 f"default_timeout_s: {self.default_timeout_s:g} is above max_timeout_s, which is {self.max_timeout_s:g}"
             )
         return problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthConfig(Section):
+    """Who may call; the callers themselves are rows of the table `callers`."""
+
+    required: bool = setting(False, "Refuse callers that show neither a known token nor a certificate.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,40 +225,17 @@ class LogConfig(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PriceConfig(Section):
-    """Price of a model for requests up to a size; a row of the table `prices`.
-
-    The provider picks the row by the input of the single request and applies it to the whole of it.
-    """
-
-    model: str = setting("", "Model id.")
-    currency: str = setting("CNY", "ISO 4217 code.")
-    up_to_input_tokens: int = setting(0, "Largest input this row is for. 0: any.", least=0)
-    input_per_million: float = setting(0.0, "Price of a million input tokens.", least=0)
-    output_per_million: float = setting(0.0, "Price of a million output tokens, reasoning included.", least=0)
-    cached_per_million: float = setting(
-        -1.0, "Price of a million input tokens that the provider had cached. -1: as input.", least=-1
-    )
-
-    def conflicts(self) -> list[str]:
-        """A price is the price of something."""
-        problems = [] if self.model else ["model: is missing; name the model that the price is for"]
-        if len(self.currency) != len("CNY") or not self.currency.isupper():
-            problems.append(f"currency: {self.currency!r} is no ISO 4217 code, write for instance CNY")
-        return problems
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The whole configuration.
 
     Attributes:
         models: The models of this node: the built-in ones and the operator's; rows of the tables `models.<id>`.
-        prices: Rows of the table `prices`.
+        prices, limits, callers: Rows of the tables of these names.
     """
 
     node: NodeConfig = field(default_factory=NodeConfig)
     ingress: IngressConfig = field(default_factory=IngressConfig)
+    auth: AuthConfig = field(default_factory=AuthConfig)
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
     chat: ChatConfig = field(default_factory=ChatConfig)
     spool: SpoolConfig = field(default_factory=SpoolConfig)
@@ -258,13 +243,30 @@ class Config:
     log: LogConfig = field(default_factory=LogConfig)
     models: tuple[ModelSpec, ...] = ()
     prices: tuple[PriceConfig, ...] = ()
+    limits: tuple[LimitConfig, ...] = ()
+    callers: tuple[CallerConfig, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise `SettingError` if sections contradict each other."""
+        """Raise `SettingError` if parts contradict each other."""
+        problems = [*self._caller_problems()]
         if self.admin.listen and collide(self.admin.listen, self.ingress.listen):
-            raise SettingError(
-                [f"admin.listen: {self.admin.listen} is taken by ingress.listen; give each a port of its own"]
+            problems.append(
+                f"admin.listen: {self.admin.listen} is taken by ingress.listen; give each a port of its own"
             )
+        if problems:
+            raise SettingError(problems)
+
+    def _caller_problems(self) -> Iterator[str]:
+        owners: dict[str, int] = {}
+        for index, row in enumerate(self.callers):
+            proofs = [("token_sha256", digest) for digest in row.token_sha256]
+            for name, proof in proofs + [("certificates", name) for name in row.certificates]:
+                if (owner := owners.setdefault(proof, index)) != index:
+                    yield f"callers[{index}].{name}: proves callers[{owner}] already; keep one of them"
+        proven = any(row.token_sha256 for row in self.callers) or self.ingress.tls_client_ca_file
+        if self.auth.required and not proven:
+            cure = "give a row of [[callers]] a token_sha256, or set ingress.tls_client_ca_file"
+            yield f"auth.required: nobody could call; {cure}"
 
 
 def _split_url(text: str) -> SplitResult | None:

@@ -14,6 +14,7 @@ from edgeclient.config.load import Loaded
 from edgeclient.config.models import model_path
 from edgeclient.config.notation import as_key, as_toml
 from edgeclient.config.origins import Origin, Source
+from edgeclient.config.row_schema import ROWS
 from edgeclient.config.schema import SECTIONS
 from edgeclient.core.models import ModelSpec
 
@@ -37,10 +38,11 @@ def as_text(loaded: Loaded, *, api_key: str) -> str:
         facts = [(name, value) for name, value in _values(spec) if name != "id"]
         rows = [(name, value, loaded.origins.get(f"{path}.{name}", Origin())) for name, value in facts]
         blocks.append([f"[{path}]  # {loaded.origins[path]}", *_aligned(rows)])
-    for index, price in enumerate(loaded.config.prices):
-        path = f"prices[{index}]"
-        rows = [(name, value, loaded.origins.get(f"{path}.{name}", Origin())) for name, value in _values(price)]
-        blocks.append([f"[[prices]]  # {loaded.origins[path]}", *_aligned(rows)])
+    for table in ROWS:
+        for index, row in enumerate(getattr(loaded.config, table)):
+            path = f"{table}[{index}]"
+            rows = [(name, value, loaded.origins.get(f"{path}.{name}", Origin())) for name, value in _values(row)]
+            blocks.append([f"[[{table}]]  # {loaded.origins[path]}", *_aligned(rows)])
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
@@ -58,8 +60,7 @@ def as_data(loaded: Loaded, *, api_key: str) -> dict[str, Any]:
             for section in SECTIONS
         },
         "models": [dict(_values(spec)) | {"built_in": spec.id not in own} for spec in loaded.config.models],
-        "prices": [asdict(price) for price in loaded.config.prices],
-    }
+    } | {table: [asdict(row) for row in getattr(loaded.config, table)] for table in ROWS}
 
 
 def _annotated(value: Any, origin: Origin) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import builders
 import pytest
 from upstream_end import RealClock, UpstreamEnd
 
-from edgeclient.config.schema import PriceConfig
+from edgeclient.config.row_schema import PriceConfig
 from edgeclient.core.call import Delta
 from edgeclient.core.deadline import Deadline
 from edgeclient.core.errors import OutOfTime, Rejected, Throttled, Uncertain

@@ -2,7 +2,8 @@ import pytest
 from builders import config, model
 
 from edgeclient.config.catalogue import catalogue, model_problems
-from edgeclient.config.schema import Config, PriceConfig
+from edgeclient.config.row_schema import PriceConfig
+from edgeclient.config.schema import Config
 from edgeclient.config.setting import SettingError
 
 

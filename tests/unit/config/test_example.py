@@ -7,7 +7,7 @@ from edgeclient.config.example import example
 from edgeclient.config.layers import defaults
 from edgeclient.config.load import load
 from edgeclient.config.models import model_path
-from edgeclient.config.schema import PriceConfig
+from edgeclient.config.row_schema import PriceConfig
 from edgeclient.core.models import ModelSpec
 
 SETTING = re.compile(r"^#(?=\S)", re.MULTILINE)

@@ -13,7 +13,8 @@ from edgeclient.config.load import Loaded, load
 from edgeclient.config.models import built_in_models
 from edgeclient.config.notation import as_key, as_toml
 from edgeclient.config.origins import Origin, Source
-from edgeclient.config.schema import SECTIONS, Config, PriceConfig
+from edgeclient.config.row_schema import PriceConfig
+from edgeclient.config.schema import SECTIONS, Config
 from edgeclient.config.setting import SettingError
 from edgeclient.core.models import Thinking
 

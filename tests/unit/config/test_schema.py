@@ -4,7 +4,8 @@ from typing import Any, cast
 import pytest
 
 from edgeclient.config.layers import defaults, variable
-from edgeclient.config.schema import SECTIONS, AdminConfig, ChatConfig, IngressConfig, PriceConfig, UpstreamConfig
+from edgeclient.config.row_schema import PriceConfig
+from edgeclient.config.schema import SECTIONS, AdminConfig, ChatConfig, IngressConfig, UpstreamConfig
 from edgeclient.config.setting import Section, SettingError
 
 
@@ -21,7 +22,7 @@ def test_every_setting_says_what_it_is_for(cls: type) -> None:
 
 
 def test_every_section_is_known() -> None:
-    assert list(SECTIONS) == ["node", "ingress", "upstream", "chat", "spool", "admin", "log"]
+    assert list(SECTIONS) == ["node", "ingress", "auth", "upstream", "chat", "spool", "admin", "log"]
 
 
 def test_every_setting_has_a_variable_of_its_own() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgeclient.config.schema import PriceConfig
+from edgeclient.config.row_schema import PriceConfig
 from edgeclient.policy.pricing import Cost, PriceTable
 
 TABLE = PriceTable(
