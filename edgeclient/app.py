@@ -16,6 +16,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from edgeclient import __version__
+from edgeclient.config.callers import callers
 from edgeclient.config.catalogue import catalogue
 from edgeclient.config.credentials import key_source
 from edgeclient.config.schema import Config
@@ -28,6 +29,7 @@ from edgeclient.durable import durable
 from edgeclient.ingress.chat import ChatService
 from edgeclient.ingress.gate import Gate
 from edgeclient.ingress.health import Health
+from edgeclient.ingress.identity import Identity
 from edgeclient.ingress.methods import methods
 from edgeclient.ingress.node import NodeService, TargetView
 from edgeclient.ingress.server import GrpcServer
@@ -92,6 +94,7 @@ def build(
     rng = random.SystemRandom()
     node_id = config.node.id or socket.gethostname()
     models = catalogue(config)
+    known = callers(config, models)
     health = Health()
 
     # facts → outside world
@@ -145,7 +148,7 @@ def build(
         config.upstream, transport, observe=observe, clock=clock, uplink=uplink, prices=PriceTable(config.prices)
     )
     retry = Retry(config.upstream, observe=observe, clock=clock, rng=rng)
-    validate = Validate(catalogue=models, config=config.chat, durable=bool(config.spool.directory))
+    validate = Validate(catalogue=models, config=config.chat, callers=known, durable=bool(config.spool.directory))
     gate = Gate(most=config.ingress.max_in_flight, observe=observe)
     queue = durable(
         config,
@@ -167,6 +170,7 @@ def build(
         version=__version__,
         config=config.ingress,
         catalogue=models,
+        callers=known,
         clock=clock,
         active_calls=lambda: gate.active,
         targets=lambda: [
@@ -184,6 +188,7 @@ def build(
         config=config.ingress,
         methods=methods(chat=chat, node=node, jobs=queue.jobs),
         health=health,
+        identity=Identity(known, required=config.auth.required, certificates=bool(config.ingress.tls_client_ca_file)),
         clock=clock,
         observe=observe,
         random=rng.random,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeclient.config.models import built_in_models
+from edgeclient.config.row_schema import ROWS
 from edgeclient.config.schema import SECTIONS, Config
 from edgeclient.core.call import Call
 from edgeclient.core.deadline import Deadline
@@ -27,13 +28,14 @@ _LOOPBACK: Mapping[str, Mapping[str, Any]] = {
 def config(**sections: Any) -> Config:
     """A configuration with the built-in models: `config(ingress={"drain_s": 1})`.
 
-    Sections are given as dictionaries of the settings that matter; `models` adds models, `prices` sets the prices.
+    Sections are given as dictionaries of the settings that matter; `models` adds models, `prices`, `limits` and
+    `callers` are rows.
     """
     added = tuple(sections.pop("models", ()))
-    prices = tuple(sections.pop("prices", ()))
+    rows = {name: tuple(sections.pop(name, ())) for name in ROWS}
     assert sections.keys() <= SECTIONS.keys(), f"no such section: {sorted(sections.keys() - SECTIONS.keys())}"
     made = {name: cls(**{**_LOOPBACK.get(name, {}), **sections.get(name, {})}) for name, cls in SECTIONS.items()}
-    parts: dict[str, Any] = {**made, "models": (*added, *built_in_models()), "prices": prices}
+    parts: dict[str, Any] = {**made, "models": (*added, *built_in_models()), **rows}
     return Config(**parts)
 
 

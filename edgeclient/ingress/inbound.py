@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
+from edgeclient.core.callers import ANONYMOUS
 from edgeclient.core.deadline import Deadline
 
 Send = Callable[[Message], Awaitable[None]]
@@ -18,14 +19,12 @@ left.
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
-_ANONYMOUS = "anonymous"
-
 
 def _nothing() -> Metadata:
     return ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Inbound:
     """One RPC.
 
@@ -34,16 +33,15 @@ class Inbound:
         arrived_s: When it arrived, on the monotonic clock.
         deadline: The caller's own gRPC deadline.
         metadata: Gives the caller's metadata, keys in lower case, in the order received. A function, because most calls
-        need
-            none of it and making it costs more than the rest of this object (measured: 20 µs a call).
-        caller: Who calls. Identity is a matter of its own stage; without it all callers are one.
+            need none of it and making it costs more than the rest of this object (measured: 20 µs a call).
+        caller: Who calls, see `identity.py`.
     """
 
     request_id: str
     arrived_s: float
     deadline: Deadline
     metadata: Callable[[], Metadata] = _nothing
-    caller: str = _ANONYMOUS
+    caller: str = ANONYMOUS
 
     def header(self, name: str) -> str:
         """The first metadata value of that name; "" if there is none."""

@@ -85,8 +85,7 @@ class JobService:
     async def submit_job(self, request: job_pb2.SubmitJobRequest, inbound: Inbound) -> job_pb2.SubmitJobResponse:
         """Store a request; it is safe when this returns."""
         job_id = new_identifier(now_ms=int(self._clock.wall_s() * 1000))
-        self._check(request, inbound, job_id)
-        chat = request.request
+        chat = self._checked(request, inbound, job_id)
         accepted = await self._accept(
             NewJob(
                 id=job_id,
@@ -174,13 +173,14 @@ class JobService:
         token = wanted.token(shown[-1].seq) if len(found) > wanted.size else ""
         return job_pb2.ListJobsResponse(jobs=[public_job(job, content=False) for job in shown], next_page_token=token)
 
-    def _check(self, request: job_pb2.SubmitJobRequest, inbound: Inbound, job_id: str) -> None:
-        """Refuse a wrong submission with all that is wrong; paths begin at the message that was sent."""
+    def _checked(self, request: job_pb2.SubmitJobRequest, inbound: Inbound, job_id: str) -> chat_pb2.ChatRequest:
+        """The request as admitted; a wrong one is refused with all that is wrong, paths begin at what was sent."""
         problems = submit_problems(request, max_ttl_s=self._spool_config.max_ttl_s)
         if not request.HasField("request"):
             refuse(problems)
+        call = Call(id=job_id, request=request.request, caller=inbound.caller, deadline=inbound.deadline)
         try:
-            self._admit(Call(id=job_id, request=request.request, caller=inbound.caller, deadline=inbound.deadline))
+            self._admit(call)
         except Rejected as error:
             inner = [_inside(each) for each in error.violations]
             if not inner and not problems:
@@ -189,6 +189,7 @@ class JobService:
                 inner = [_inside(Violation(field="model", description=error.message.removeprefix("model: ")))]
             refuse([*inner, *problems])
         refuse(problems)
+        return call.request
 
     async def _job(self, caller: str, job_id: str) -> Job:
         return _known(await self._spool.get(caller, job_id), job_id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edgeclient.config.schema import IngressConfig
 from edgeclient.config.spool_schema import SpoolConfig
+from edgeclient.core.callers import Callers
 from edgeclient.core.errors import Rejected, Violation
 from edgeclient.core.events import Uplink
 from edgeclient.core.models import Catalogue, ModelSpec, Thinking
@@ -57,6 +58,7 @@ class NodeService:
         version: Version of the software.
         config: Limits that clients have to know.
         catalogue: The models.
+        callers: Which of them each caller may ask.
         clock: Time.
         active_calls: Chats in progress.
         targets: Where requests go, in the order of preference.
@@ -70,6 +72,7 @@ class NodeService:
         version: str,
         config: IngressConfig,
         catalogue: Catalogue,
+        callers: Callers,
         clock: Clock,
         active_calls: Callable[[], int],
         targets: Callable[[], Sequence[TargetView]],
@@ -86,6 +89,7 @@ class NodeService:
         rest = (spec for spec in catalogue.models if spec is not catalogue.default)
         self._models = [_model(spec, is_default=False) for spec in rest]
         self._models.insert(0, _model(catalogue.default, is_default=True))
+        self._callers = callers
 
     async def get_node_status(
         self, _request: node_pb2.GetNodeStatusRequest, _inbound: Inbound
@@ -128,15 +132,17 @@ class NodeService:
         status.limits.idempotency_window.FromMilliseconds(round(config.idempotency_window_s * 1000))
         status.limits.job_retention.FromMilliseconds(round(config.retention_s * 1000))
 
-    async def list_models(self, request: node_pb2.ListModelsRequest, _inbound: Inbound) -> node_pb2.ListModelsResponse:
-        """The models, the default one first, a page at a time."""
-        start = _position(request.page_token, most=len(self._models))
+    async def list_models(self, request: node_pb2.ListModelsRequest, inbound: Inbound) -> node_pb2.ListModelsResponse:
+        """The models that are open to the caller, the default one first, a page at a time."""
+        caller = self._callers.rules(inbound.caller)
+        models = [model for model in self._models if caller.may_ask(model.id)]
+        start = _position(request.page_token, most=len(models))
         size = request.page_size
         if size < 0:
             _refuse("page_size", f"is {size}; give 1 to {_PAGE_MOST}, or 0 for {_PAGE_DEFAULT}")
         end = start + min(size or _PAGE_DEFAULT, _PAGE_MOST)
-        token = base64.urlsafe_b64encode(str(end).encode()).decode() if end < len(self._models) else ""
-        return node_pb2.ListModelsResponse(models=self._models[start:end], next_page_token=token)
+        token = base64.urlsafe_b64encode(str(end).encode()).decode() if end < len(models) else ""
+        return node_pb2.ListModelsResponse(models=models[start:end], next_page_token=token)
 
 
 _PREFERENCE = {Uplink.ONLINE: 0, Uplink.DEGRADED: 1, Uplink.UNKNOWN: 2, Uplink.OFFLINE: 3}

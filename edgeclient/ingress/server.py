@@ -28,6 +28,7 @@ from edgeclient.core.identifiers import new_identifier
 from edgeclient.core.ports import Clock, Observe
 from edgeclient.ingress import status
 from edgeclient.ingress.health import Health
+from edgeclient.ingress.identity import Identity
 from edgeclient.ingress.inbound import Inbound, Metadata
 from edgeclient.ingress.methods import Method, ServeStream, ServeUnary
 from edgeclient.ingress.reflection import Reflection
@@ -46,6 +47,7 @@ class GrpcServer:
         config: Address, certificates, limits.
         methods: What is served.
         health: The standard health service.
+        identity: Names callers.
         clock: Time.
         observe: Takes `RpcFinished` and `DefectFound`.
         random: Uniform in [0, 1); spreads retry delays.
@@ -57,12 +59,14 @@ class GrpcServer:
         config: IngressConfig,
         methods: Sequence[Method],
         health: Health,
+        identity: Identity,
         clock: Clock,
         observe: Observe,
         random: Callable[[], float],
     ) -> None:
         self._config = config
         self._methods = methods
+        self._identity = identity
         self._health = health
         self._clock = clock
         self._observe = observe
@@ -183,6 +187,7 @@ class GrpcServer:
         self._idle.clear()
         try:
             self._check_not_stopping()
+            inbound.caller = self._identity.of(inbound.metadata, lambda: _certificate_names(context))
             reply = await answer(_decode(method, data), inbound)
         except asyncio.CancelledError:
             self._report(method, inbound, "CANCELLED")
@@ -235,6 +240,13 @@ class GrpcServer:
 
 def _metadata(context: _Context) -> Metadata:
     return tuple(context.invocation_metadata() or ())
+
+
+def _certificate_names(context: _Context) -> list[str]:
+    """The names in the caller's certificate, which the engine has verified: the common name, then the others."""
+    shown = context.auth_context() or {}
+    names = [*shown.get("x509_common_name", ()), *shown.get("x509_subject_alternative_name", ())]
+    return [name.decode("utf-8", "replace") for name in names]
 
 
 def _frames(error: BaseException) -> str:

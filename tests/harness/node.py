@@ -41,8 +41,8 @@ class Node:
         channel: To the port for devices.
     """
 
-    def __init__(self, sim: Simulator | None = None, **sections: dict[str, Any]) -> None:
-        upstream = _QUICK | sections.pop("upstream", {})
+    def __init__(self, sim: Simulator | None = None, **sections: Any) -> None:
+        upstream: dict[str, Any] = _QUICK | sections.pop("upstream", {})
         if sim is not None:
             upstream |= {"base_url": sim.base_url, "ca_file": str(sim.ca_file or "")}
         self.config = builders.config(upstream=upstream, **sections)

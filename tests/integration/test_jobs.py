@@ -19,6 +19,7 @@ from fakes.spool import MemorySpool
 from edgeclient.client import EdgeClient, EdgeError
 from edgeclient.config.catalogue import catalogue
 from edgeclient.core.call import Call, Reply, road
+from edgeclient.core.callers import Callers
 from edgeclient.core.errors import Reason, Rejected, Uncertain
 from edgeclient.core.events import Uplink
 from edgeclient.core.identifiers import new_identifier
@@ -28,6 +29,7 @@ from edgeclient.core.spool import Spool, content_digest
 from edgeclient.ingress.chat import ChatService
 from edgeclient.ingress.gate import Gate
 from edgeclient.ingress.health import Health
+from edgeclient.ingress.identity import Identity
 from edgeclient.ingress.jobs import JobService, NoJobs
 from edgeclient.ingress.methods import methods
 from edgeclient.ingress.node import NodeService, TargetView
@@ -118,6 +120,7 @@ async def served(
         version="0",
         config=config.ingress,
         catalogue=models,
+        callers=Callers(),
         clock=clock,
         active_calls=lambda: 0,
         targets=lambda: [TargetView(name="t", host="h", protocol="h2", uplink=uplink, since_s=0)],
@@ -127,6 +130,7 @@ async def served(
         config=config.ingress,
         methods=methods(chat=chat, node=node, jobs=jobs if durable else NoJobs()),
         health=Health(),
+        identity=Identity(Callers()),
         clock=clock,
         observe=lambda _event: None,
         random=random.random,

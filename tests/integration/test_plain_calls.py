@@ -20,6 +20,7 @@ from upstream_end import RealClock
 
 from edgeclient.config.catalogue import catalogue
 from edgeclient.core.call import Call
+from edgeclient.core.callers import Callers
 from edgeclient.core.errors import (
     Blocked,
     CallError,
@@ -34,6 +35,7 @@ from edgeclient.core.events import CallFinished, DefectFound, RpcFinished, Uplin
 from edgeclient.ingress.chat import ChatService
 from edgeclient.ingress.gate import Gate
 from edgeclient.ingress.health import Health
+from edgeclient.ingress.identity import Identity
 from edgeclient.ingress.jobs import NoJobs
 from edgeclient.ingress.methods import methods
 from edgeclient.ingress.node import NodeService, TargetView
@@ -76,6 +78,7 @@ async def grpc_server(grpc_addr: str, grpc_servicer: Road) -> AsyncIterator[Grpc
         version="1.2.3",
         config=config.ingress,
         catalogue=catalogue(config),
+        callers=Callers(),
         clock=clock,
         active_calls=lambda: gate.active,
         targets=lambda: [target],
@@ -84,6 +87,7 @@ async def grpc_server(grpc_addr: str, grpc_servicer: Road) -> AsyncIterator[Grpc
         config=config.ingress,
         methods=methods(chat=chat, node=node, jobs=NoJobs()),
         health=Health(),
+        identity=Identity(Callers()),
         clock=clock,
         observe=observe,
         random=lambda: 0.5,

@@ -2,11 +2,13 @@
 
 It names the model (`Call.model`), and refuses what is wrong before anything is sent. A model that nobody knows is an
 error of its own, unless the request is wrong in other ways too: then it stands among them, so that the caller learns
-everything at once.
+everything at once. What the operator does not let a caller have is refused as well: a model that is not open to it. A
+priority above its own is only taken down to that.
 """
 
 from edgeclient.config.schema import ChatConfig
 from edgeclient.core.call import Call, Handler, Reply
+from edgeclient.core.callers import Callers
 from edgeclient.core.errors import Rejected, Violation
 from edgeclient.core.models import Catalogue, UnknownModelError
 from edgeclient.stages.validate.findings import MOST_LISTED, Findings, choice_of, shown
@@ -21,11 +23,15 @@ class Validate:
     Args:
         catalogue: The models of this node.
         config: What callers may ask.
+        callers: What each caller may do; None: everything.
         durable: The node has a durable queue.
     """
 
-    def __init__(self, *, catalogue: Catalogue, config: ChatConfig, durable: bool = False) -> None:
+    def __init__(
+        self, *, catalogue: Catalogue, config: ChatConfig, callers: Callers | None = None, durable: bool = False
+    ) -> None:
         self._catalogue = catalogue
+        self._callers = callers or Callers()
         self._rules = rules(config, durable=durable)
 
     async def __call__(self, call: Call, forward: Handler) -> Reply:
@@ -55,7 +61,20 @@ class Validate:
                 error_pb2.ERROR_REASON_CACHE_MISS,
                 "cache_policy: this node has no cache, so CACHE_POLICY_ONLY finds nothing; choose another policy",
             )
+        caller = self._callers.rules(call.caller)
+        if not caller.may_ask(model.id):
+            sentence = f"model: {shown(model.id)} is not open to this caller; ListModels tells which are"
+            raise Rejected(error_pb2.ERROR_REASON_MODEL_NOT_FOUND, sentence)
+        if request.priority > caller.max_priority:
+            call.request = _with_priority(request, caller.max_priority)
         call.model = model
+
+
+def _with_priority(request: chat_pb2.ChatRequest, priority: chat_pb2.Priority.ValueType) -> chat_pb2.ChatRequest:
+    lowered = chat_pb2.ChatRequest()
+    lowered.CopyFrom(request)
+    lowered.priority = priority
+    return lowered
 
 
 def _invalid(listed: list[Violation], count: int) -> Rejected:

@@ -7,8 +7,9 @@ from google.protobuf import json_format
 
 from edgeclient.config.schema import ChatConfig
 from edgeclient.core.call import Call, Reply
+from edgeclient.core.callers import Caller, Callers, Known
 from edgeclient.core.deadline import Deadline
-from edgeclient.core.errors import Rejected
+from edgeclient.core.errors import Reason, Rejected
 from edgeclient.core.models import Catalogue, ModelSpec
 from edgeclient.stages.validate import Validate
 from edgeclient.v1 import chat_pb2
@@ -157,3 +158,29 @@ async def test_node_with_a_durable_queue_keeps_what_others_refuse(
     durable = Validate(catalogue=Catalogue(models, default="off"), config=ChatConfig(), durable=True)
     assert (await durable(call(prompt="hi", **fields), Road())).response.model == "seen"
     await refusal(Validate(catalogue=Catalogue(models, default="off"), config=ChatConfig()), prompt="hi", **fields)
+
+
+async def test_model_that_is_not_open_to_the_caller_is_not_found(models: tuple[ModelSpec, ...]) -> None:
+    mine = Caller(models=frozenset({"off"}))
+    stage = Validate(
+        catalogue=Catalogue(models, default="off"),
+        config=ChatConfig(),
+        callers=Callers([Known(name="test", caller=mine)]),
+    )
+    error = await refusal(stage, prompt="hi", model="on")
+    assert error.reason == Reason.ERROR_REASON_MODEL_NOT_FOUND
+    await stage(call(prompt="hi"), Road())
+
+
+async def test_priority_above_the_callers_own_is_taken_down_in_a_copy(models: tuple[ModelSpec, ...]) -> None:
+    stage = Validate(
+        catalogue=Catalogue(models, default="off"),
+        config=ChatConfig(),
+        callers=Callers(others=Caller(max_priority=chat_pb2.PRIORITY_NORMAL)),
+    )
+    high, low = call(prompt="hi", priority="PRIORITY_HIGH"), call(prompt="hi", priority="PRIORITY_LOW")
+    sent, road = high.request, Road()
+    await stage(high, road)
+    await stage(low, road)
+    assert [each.request.priority for each in road.calls] == [chat_pb2.PRIORITY_NORMAL, chat_pb2.PRIORITY_LOW]
+    assert sent.priority == chat_pb2.PRIORITY_HIGH
