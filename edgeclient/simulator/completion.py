@@ -1,8 +1,9 @@
 """What is answered to a chat request, decided before the first byte is sent: reasoning, text or tool calls, tokens.
 
 Pure and repeatable: the seed of the simulator, the model and the texts of the conversation decide everything, so the
-same question asked with and without stream gives the same answer. Texts are kept as lists of tokens, which is what
-streams are cut by and what is billed.
+same question asked with and without stream gives the same answer. A simulator that samples gives each call a variant of
+its own, unless the request asks for the same answer each time (`is_repeatable`). Texts are kept as lists of tokens,
+which is what streams are cut by and what is billed.
 """
 
 from collections.abc import Iterator
@@ -78,9 +79,23 @@ def prompt_tokens_of(chat: ChatRequest) -> int:
     return count_prompt([*texts, tools] if tools else texts)
 
 
-def complete(chat: ChatRequest, model: Model, *, seed: int, prompt_tokens: int) -> Completion:
+def prompt_pieces(chat: ChatRequest) -> list[str]:
+    """The tokens of the prompt in the order in which a model reads them: tools, then the messages with their roles."""
+    pieces = split_tokens(msgspec.json.encode(chat.tools).decode()) if chat.tools else []
+    for message in chat.messages:
+        pieces += [f"<{message.role}>", *split_tokens(message.text)]
+    return pieces
+
+
+def is_repeatable(chat: ChatRequest) -> bool:
+    """Is the same answer to be given each time: at temperature 0 and under a seed."""
+    return chat.temperature == 0 or chat.seed is not None
+
+
+def complete(chat: ChatRequest, model: Model, *, seed: int, prompt_tokens: int, variant: int = 0) -> Completion:
     """Decide the answer."""
     key = f"{seed}/{chat.seed}/{model.name}/" + "\x00".join(message.text for message in chat.messages)
+    key += f"/variant {variant}" if variant else ""
     choices = [_choice(chat, model, Random(f"{key}/{index}")) for index in range(chat.n or 1)]  # noqa: S311 - no secret
     return Completion(prompt_tokens=prompt_tokens, choices=choices)
 

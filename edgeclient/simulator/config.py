@@ -1,10 +1,13 @@
 """What a simulated cloud can be told at its start. The defaults are a healthy cloud that answers as fast as it can."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from .batch.rules import BatchPace, BatchRules
 from .certificates import CertificateMode
 from .faults import Fault
+from .pace import ModelPace
+from .rates.model_limits import ModelLimits
 
 MIB = 1024 * 1024
 
@@ -26,11 +29,20 @@ class SimulatorConfig:
     ttft_ms: float = 0  # from the head to the first token
     tokens_per_s: float = 0  # 0: as fast as possible
     jitter: float = 0  # each wait is spread by up to this part, 0.2 = plus or minus 20 %
+    prefill_tokens_per_s: float = 0  # speed of reading the prompt, which delays the first token; 0: no delay
+    paces: tuple[ModelPace, ...] = ()  # other waits for some models
+    sampling: bool = False  # equal requests get different answers, but at temperature 0 and under a seed
     tokens_per_chunk: int = 4
     max_streams: int = 256  # SETTINGS_MAX_CONCURRENT_STREAMS
     max_body_bytes: int = 16 * MIB
-    rpm: int | None = None  # requests per minute and model; a sixtieth of it per second as well
-    tpm: int | None = None  # tokens per minute and model, input and output
+    limits: tuple[ModelLimits, ...] = ()  # rate limits by model; the first that matches holds
+    rpm: int | None = None  # for models without limits of their own: requests per minute, a sixtieth of it per second
+    tpm: int | None = None  # the same for tokens, input and output
+    cache_min_tokens: int | None = None  # the implicit context cache, for prefixes of at least so many; None: off
+    batch: BatchRules = field(default_factory=BatchRules)
+    batch_pace: BatchPace = field(default_factory=BatchPace)
+    batch_chat_wait_ms: float = 0  # of a batch chat for its turn
+    batch_chat_longest_s: float = 3600  # after this a batch chat is refused
     gzip: bool = False  # compress unary answers for clients that accept it, as the real gateway does
     faults: tuple[Fault, ...] = ()
     ledger_entries_max: int = 100_000
@@ -41,7 +53,7 @@ class SimulatorConfig:
         """Refuse what cannot work, naming the option and what would be right."""
         if not 0 <= self.port <= 65_535:  # noqa: PLR2004 - the range of TCP ports
             raise ValueError(f"port is {self.port}, must be 0 (free choice) to 65535")
-        for name in ("latency_ms", "ttft_ms", "tokens_per_s"):
+        for name in ("latency_ms", "ttft_ms", "tokens_per_s", "prefill_tokens_per_s", "batch_chat_wait_ms"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, must not be negative (0 = no wait)")
         if not 0 <= self.jitter <= 1:
@@ -49,6 +61,8 @@ class SimulatorConfig:
         for name in ("tokens_per_chunk", "max_streams", "max_body_bytes", "ledger_entries_max"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1")
-        for name in ("rpm", "tpm"):
+        for name in ("rpm", "tpm", "cache_min_tokens"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1 (leave it out for no limit)")
+        if self.batch_chat_longest_s <= 0:
+            raise ValueError(f"batch_chat_longest_s is {self.batch_chat_longest_s}, must be above 0")

@@ -5,6 +5,7 @@ which effect belongs where. A disturbance that ends the answer says so by `Broke
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 from .errors import ERRORS, ApiError, render_in_stream
@@ -26,6 +27,7 @@ IN_ANSWER: Final = frozenset(
         "sse_noise",
     }
 )
+FINISH_REASONS: Final[Mapping[str, str | None]] = {"no_finish": None, "error_finish": "error_finish"}
 NOISE: Final = b": keep-alive\n\nretry: 3000\n\nid: 7\nevent: ping\n\n:\r\n\r\n"
 CUT_GAP_S: Final = 0.02  # some clients throw away what they have not read yet when a reset comes with it
 MALFORMED: Final = b'data: {"choices":[{"delta":{"content":"\n\n'
@@ -74,7 +76,7 @@ class Disturbance:
     @property
     def finish_reason(self) -> str | None:
         """What replaces the finish reason; empty: nothing does."""
-        return {"no_finish": None, "error_finish": "error_finish"}.get(self._kind or "", "")
+        return FINISH_REASONS.get(self._kind or "", "")
 
     @property
     def without_end(self) -> bool:

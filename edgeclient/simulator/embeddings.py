@@ -6,8 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
-from .errors import ERRORS
+from .errors import ERRORS, ApiError
 from .models import EMBEDDING_MODELS
+from .reply import Reply
 from .tokens import count_tokens
 from .transaction import Transaction
 from .validation import refuse
@@ -32,29 +33,27 @@ def _vector(text: str, *, seed: int, dimensions: int) -> list[float]:
     return [round(value / length, 8) for value in raw]
 
 
-def answer_embeddings(transaction: Transaction, *, seed: int) -> None:
+def answer_embeddings(transaction: Transaction, *, seed: int) -> Reply | ApiError:
     """Check and answer."""
     try:
         asked = msgspec.json.decode(transaction.request.body, type=EmbeddingsRequest)
     except msgspec.DecodeError as error:
-        transaction.refuse(refuse(f"The request body is not a valid embeddings request: {error}"))
-        return
+        return refuse(f"The request body is not a valid embeddings request: {error}")
     transaction.entry.model = asked.model
     usual = EMBEDDING_MODELS.get(asked.model)
     texts = [asked.input] if isinstance(asked.input, str) else asked.input
     dimensions = asked.dimensions or usual or 0
     if usual is None:
-        transaction.refuse(ERRORS["model_not_found"])
-    elif not 1 <= len(texts) <= INPUTS_MAX:
-        transaction.refuse(refuse(f"batch size is invalid, it should be between 1 and {INPUTS_MAX}."))
-    elif not 1 <= dimensions <= DIMENSIONS_MAX:
-        transaction.refuse(refuse(f"Range of dimensions should be [1, {DIMENSIONS_MAX}]"))
-    else:
-        tokens = sum(count_tokens(text) for text in texts)
-        data: list[dict[str, Any]] = [
-            {"object": "embedding", "index": index, "embedding": _vector(text, seed=seed, dimensions=dimensions)}
-            for index, text in enumerate(texts)
-        ]
-        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        body = {"data": data, "model": asked.model, "object": "list", "usage": usage, "id": transaction.request_id}
-        transaction.answer(msgspec.json.encode(body), prompt_tokens=tokens)
+        return ERRORS["model_not_found"]
+    if not 1 <= len(texts) <= INPUTS_MAX:
+        return refuse(f"batch size is invalid, it should be between 1 and {INPUTS_MAX}.")
+    if not 1 <= dimensions <= DIMENSIONS_MAX:
+        return refuse(f"Range of dimensions should be [1, {DIMENSIONS_MAX}]")
+    tokens = sum(count_tokens(text) for text in texts)
+    data: list[dict[str, Any]] = [
+        {"object": "embedding", "index": index, "embedding": _vector(text, seed=seed, dimensions=dimensions)}
+        for index, text in enumerate(texts)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    body = {"data": data, "model": asked.model, "object": "list", "usage": usage, "id": transaction.request_id}
+    return Reply(body=msgspec.json.encode(body), prompt_tokens=tokens)

@@ -16,6 +16,10 @@ FREE_TIER: Final = (
     'please disable the "use free tier only" mode in the management console.'
 )
 BURST: Final = "Request rate increased too quickly. To ensure system stability, please scale requests more smoothly."
+ALLOCATED: Final = "Allocated quota exceeded, please increase your quota limit."
+BATCH: Final = (
+    "Too many requests. Batch requests are being throttled due to system capacity limits. Please try again later."
+)
 CAPACITY: Final = "Too many requests. Your requests are being throttled due to system capacity limits."
 ALGO: Final = "<400> InternalError.Algo.InvalidParameter: A parameter of the request is not valid."
 ROLES: Final = "The roles of the messages are not in the right order."
@@ -75,7 +79,10 @@ TABLE: Final[Mapping[int, tuple[Row, ...]]] = {
         _same("throttling", "Throttling", "Requests throttling triggered."),
         ("limit_requests", "limit_requests", "Throttling.RateQuota", "You exceeded your current request limit."),
         ("limit_burst_rate", "limit_burst_rate", "Throttling.BurstRate", BURST),
+        _same("too_many_in_route", "Throttling", "Too many requests in route. Please try again later."),
         ("insufficient_quota", "insufficient_quota", "Throttling.AllocationQuota", QUOTA),
+        ("allocated_quota", "insufficient_quota", "Throttling.AllocationQuota", ALLOCATED),
+        ("batch_throttled", "insufficient_quota", "Throttling.AllocationQuota", BATCH),
         ("free_quota", "insufficient_quota", "Throttling.AllocationQuota", "Free allocated quota exceeded."),
         _same("commodity_not_purchased", "CommodityNotPurchased", "The commodity has not been purchased yet."),
         _same("prepaid_bill_overdue", "PrepaidBillOverdue", "The prepaid bill is overdue."),

@@ -1,9 +1,13 @@
 """Fault rules: which requests they hit and what happens to them.
 
-A rule counts the requests that match its filters (`model`, `path`, `stream`, `text`, the period) and then decides by
-`nth`, `every`, `probability` and `count` whether this one is hit. The first rule that hits wins, in the order in which
-the rules were added; every rule counts every request it matches, hit or not, so adding a rule behind another never
-shifts the numbers of the first. Probabilities come from the simulator's seed: the same requests meet the same faults.
+A rule counts the requests that match its filters (`model`, `path`, `method`, `call`, `stream`, `text`, `custom_id`,
+`line`, the period) and then decides by `nth`, `every`, `probability` and `count` whether this one is hit. The first
+rule that hits wins, in the order in which the rules were added; every rule counts every request it matches, hit or not,
+so adding a rule behind another never shifts the numbers of the first. Probabilities come from the simulator's seed: the
+same requests meet the same faults.
+
+Lines of a batch file are requests like others: `call = "batch_file"` finds them alone, `call = "live"` leaves them out.
+`text` is looked for in the conversation, and in the whole body of what is no chat, an upload too.
 
 `kind` names an error of the table in `errors` or an effect of `EFFECTS`; `edgeclient sim --list-faults` prints both.
 """
@@ -18,6 +22,7 @@ import msgspec
 
 from .errors import ERRORS, Shape
 from .exchange import H2_ERROR_CODES
+from .origin import Kind
 
 EFFECTS: Final = {
     "hang": "Never answers; the connection stays healthy.",
@@ -55,6 +60,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     # which requests
     model: str | None = None  # glob
     path: str | None = None  # glob
+    method: str | None = None
+    call: Kind | None = None  # the way: live, batch_file, batch_chat, management
+    custom_id: str | None = None  # of a batch line; glob
+    line: int | None = None  # of a batch file, from 1
     stream: bool | None = None
     text: str | None = None  # part of the prompt
     from_s: float = 0  # since the rule was added
@@ -64,6 +73,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     probability: float = 1
     count: int | None = None  # at most so many times
     # what happens
+    executed: bool = False  # the request is carried out and billed; only its answer meets the effect
     after_chunks: int | None = None  # in a stream; for an error: inside the 200 stream instead of before it
     delay_s: float | None = None
     status: int | None = None  # errors: instead of the table's
@@ -113,6 +123,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             and (self.stream is None or self.stream is facts.stream)
             and (self.model is None or fnmatchcase(facts.model, self.model))
             and (self.path is None or fnmatchcase(facts.path, self.path))
+            and (self.method is None or self.method == facts.method)
+            and (self.call is None or self.call == facts.call)
+            and (self.custom_id is None or fnmatchcase(facts.custom_id, self.custom_id))
+            and (self.line is None or self.line == facts.line)
             and (self.text is None or self.text in facts.text)
         )
 
@@ -132,6 +146,14 @@ class Facts(Protocol):
     def stream(self) -> bool: ...  # noqa: D102 - the same
     @property
     def text(self) -> str: ...  # noqa: D102 - the same
+    @property
+    def method(self) -> str: ...  # noqa: D102 - the same
+    @property
+    def call(self) -> str: ...  # noqa: D102 - the same
+    @property
+    def custom_id(self) -> str: ...  # noqa: D102 - the same
+    @property
+    def line(self) -> int | None: ...  # noqa: D102 - the same
 
 
 @dataclass(slots=True, kw_only=True)

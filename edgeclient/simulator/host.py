@@ -6,11 +6,12 @@ Both HTTP versions take a `Host` instead of the simulator itself, so a test can 
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from .exchange import Exchange
 
 Work = Coroutine[object, object, None]
+UPLOAD_END: Final = "/files"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,7 +52,12 @@ class ConnectionLimits:
     """What one connection may use."""
 
     max_body_bytes: int
+    max_upload_bytes: int  # of a request whose path ends with `UPLOAD_END`
     max_streams: int
+
+    def body_bytes(self, path: str) -> int:
+        """How large the body of a request to this path may be."""
+        return self.max_upload_bytes if path.endswith(UPLOAD_END) else self.max_body_bytes
 
 
 class Host(Protocol):

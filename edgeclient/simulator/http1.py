@@ -29,6 +29,7 @@ class Http1Connection(asyncio.Protocol):
         self._head: h11.Request | None = None
         self._body: list[bytes] = []
         self._size = 0
+        self._body_limit = 0
         self._request: Request | None = None
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
@@ -97,12 +98,13 @@ class Http1Connection(asyncio.Protocol):
                 self.host.stats.request_began("http/1.1")
                 self._head, self._request, self._size = event, None, 0
                 self._sequence += 1
+                self._body_limit = self.host.limits.body_bytes(event.target.decode("latin-1"))
                 self._body.clear()
                 if self._h11.they_are_waiting_for_100_continue:
                     self._send(h11.InformationalResponse(status_code=100, headers=[]))
             case h11.Data():
                 self._size += len(event.data)
-                if self._size <= self.host.limits.max_body_bytes:
+                if self._size <= self._body_limit:
                     self._body.append(bytes(event.data))
             case h11.EndOfMessage():
                 work = self.host.handle(self)
@@ -119,7 +121,7 @@ class Http1Connection(asyncio.Protocol):
         if self._request is None:
             assert self._head is not None  # noqa: S101 - an exchange is handed out only with a request
             path, _, query = self._head.target.decode("latin-1").partition("?")
-            too_large = self._size > self.host.limits.max_body_bytes
+            too_large = self._size > self._body_limit
             self._request = Request(
                 method=self._head.method.decode("ascii"),
                 path=path,

@@ -150,7 +150,7 @@ class Http2Connection(asyncio.Protocol):
         if event.flow_controlled_length:
             self.h2.acknowledge_received_data(event.flow_controlled_length, number)
         if (stream := self.streams.get(number)) is not None:
-            stream.take(event.data or b"", self.host.limits.max_body_bytes)
+            stream.take(event.data or b"", stream.body_limit)
 
     def _end_request(self, event: StreamEnded) -> None:
         stream = self.streams.get(event.stream_id or 0)

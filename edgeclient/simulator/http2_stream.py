@@ -6,7 +6,7 @@ the back-pressure which stops token generation for a client that reads slowly.
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from h2.exceptions import H2Error
@@ -33,15 +33,18 @@ class Http2Stream:
         "_room",
         "_size",
         "_too_large",
+        "body_limit",
         "number",
         "task",
     )
 
-    def __init__(self, connection: "Http2Connection", number: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def __init__(self, connection: "Http2Connection", number: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         self.number = number
         self.task: asyncio.Task[None] | None = None
         self._connection = connection
         self._headers = headers
+        path = next((value for name, value in headers if name == b":path"), b"")
+        self.body_limit = connection.host.limits.body_bytes(path.decode("latin-1"))
         self._body: list[bytes] = []
         self._size = 0
         self._too_large = False

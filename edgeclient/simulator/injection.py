@@ -1,7 +1,9 @@
 """Effects that come before or instead of an answer, and answers without stream that break in the middle.
 
 `inject` runs the effect of the transaction's rule and says whether the request is still to be served: True for a delay,
-a graceful GOAWAY or a smaller stream limit, False when the effect was all that happens.
+a graceful GOAWAY or a smaller stream limit, False when the effect was all that happens. A rule with `executed` has the
+request carried out first, unheard (`replaces_answer` tells for which rules that is to be done), so that only the answer
+is lost.
 """
 
 import asyncio
@@ -9,12 +11,11 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from .chat import unary_body
 from .disturbance import IN_ANSWER, Broken, Disturbance, error_of, for_ever
 from .errors import ERRORS, HTML_TYPE
 from .exchange import H2_ERROR_CODES, Exchange
 from .faults import Fault
-from .ledger import Outcome
+from .reply import Reply
 from .transaction import Transaction
 
 _PORTAL: Final = (
@@ -22,6 +23,11 @@ _PORTAL: Final = (
 )
 _PORTAL_URL: Final = b"http://portal.invalid/login"
 _SERVED_AFTER: Final = frozenset({"delay_headers", "goaway", "shrink_streams", "empty_answer"}) | IN_ANSWER
+
+
+def replaces_answer(fault: Fault) -> bool:
+    """Does the effect stand where the answer would be; otherwise it disturbs the answer or comes before it."""
+    return fault.kind not in _SERVED_AFTER and not fault.in_stream
 
 
 async def inject(transaction: Transaction, fault: Fault) -> bool:
@@ -94,35 +100,28 @@ _BREAKS: Final[Mapping[str, Callable[[Exchange, Fault], None]]] = {
 }
 
 
-async def answer_unary_disturbed(transaction: Transaction, fault: Fault) -> None:
-    """A unary answer that is hit by an effect meant for answers under way: it happens at half of the body."""
-    completion = transaction.completion
-    assert completion is not None  # noqa: S101 - `prepare` has set it
-    exchange = transaction.exchange
-    finish_reason = {"no_finish": None, "error_finish": "error_finish"}.get(fault.kind, "")
-    body = unary_body(transaction, completion, finish_reason=finish_reason)
+async def answer_disturbed(transaction: Transaction, fault: Fault, reply: Reply) -> None:
+    """An answer in one piece that is hit by an effect meant for answers under way: it happens at half of the body."""
+    exchange, body = transaction.exchange, reply.body
     half = body[: len(body) // 2]
     if fault.kind in {"slow_first_token", "slow_chunks"}:
         await asyncio.sleep(fault.wait_s())
+    if fault.executed and fault.kind in {"malformed_chunk", "stall", "cut", "cut_connection"}:
+        transaction.entry.answer_lost = True
+        transaction.settle(reply)
     if fault.kind == "malformed_chunk":
-        transaction.plain(200, transaction.headers((b"content-type", b"application/json")), half)
+        transaction.plain(200, transaction.headers((b"content-type", reply.content_type)), half)
         return
     if fault.kind not in {"stall", "cut", "cut_connection"}:
-        transaction.answer(body, prompt_tokens=completion.prompt_tokens, tokens=completion.completion_tokens)
+        transaction.answer(reply)
         return
     transaction.entry.status = 200
-    exchange.send_head(200, transaction.headers((b"content-type", b"application/json")))
+    exchange.send_head(200, transaction.headers((b"content-type", reply.content_type)))
     await exchange.write(half)
     if fault.kind == "stall":
         await (for_ever() if fault.delay_s is None else asyncio.sleep(fault.delay_s))
         await exchange.write(body[len(half) :])
-        transaction.entry.tokens_generated = completion.completion_tokens
-        transaction.ledger.settle(
-            transaction.entry,
-            Outcome.ANSWERED,
-            prompt_billed=completion.prompt_tokens,
-            billed=completion.completion_tokens,
-        )
+        transaction.settle(reply)
         exchange.finish()
         return
     with contextlib.suppress(Broken):

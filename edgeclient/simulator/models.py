@@ -9,7 +9,7 @@ thinks unless told to, so a test can choose the answer.
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 K: Final = 1024
 M: Final = 1_000_000
@@ -121,8 +121,20 @@ _TABLE: Final = (
 )
 MODELS: Final = {model.name: model for model in _TABLE}
 EMBEDDING_MODELS: Final = {"text-embedding-v4": 1024, "text-embedding-v3": 1024}  # with their usual dimensions
+_CREATED: Final = 1_750_000_000  # any moment, but always the same
 
 
 def find_model(name: str) -> Model | None:
     """The row for `name`, or for the model of which `name` is a snapshot or alias."""
     return MODELS.get(name) or MODELS.get(_ALIAS.sub("", name))
+
+
+def model_names() -> list[str]:
+    """Every model, embeddings last."""
+    return [*MODELS, *EMBEDDING_MODELS]
+
+
+def list_models() -> dict[str, Any]:
+    """The answer of GET /models."""
+    data = [{"id": name, "object": "model", "created": _CREATED, "owned_by": "system"} for name in model_names()]
+    return {"object": "list", "data": data}

@@ -6,27 +6,32 @@ A fault comes first, since a broken line asks for no key. `handle` answers at on
 import asyncio
 import logging
 from collections.abc import Coroutine
-from random import Random
 from typing import Final
 
-import msgspec
-
+from .address import CHAT, address_of
 from .admin import PREFIX, Admin
-from .chat import ChatParts, answer_unary, prepare, read_chat
+from .batch import dry_run
+from .batch.management import Management
+from .captured import CapturedExchange
+from .chat import ChatParts, read_chat
+from .chat_road import ChatRoad
 from .embeddings import answer_embeddings
-from .errors import ERRORS
+from .errors import ERRORS, ApiError
 from .exchange import H2_ERROR_CODES, Exchange
 from .faults import Fault, FaultBook
 from .host import Work
-from .injection import answer_unary_disturbed, inject
+from .identifiers import Identifiers
+from .injection import answer_disturbed, inject, replaces_answer
 from .ledger import Ledger
-from .models import EMBEDDING_MODELS, MODELS
-from .stream import answer_stream
+from .models import list_models, model_names
+from .origin import Kind, Origin
+from .rates.quotas import list_quotas
+from .reply import Reply, json_reply
 from .transaction import Transaction
 from .validation import refuse
 
-ROOTS: Final = ("/compatible-mode/v1/", "/v1/")
 INVALID_KEYS: Final = "sk-invalid"
+_COMPUTES_UNHEARD: Final = frozenset({"hang", "delay_headers"})
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -40,6 +45,7 @@ class Router:
         faults: FaultBook,
         admin: Admin,
         chat: ChatParts,
+        management: Management,
         api_key: str | None,
         gzip: bool,
     ) -> None:
@@ -47,67 +53,106 @@ class Router:
         self._faults = faults
         self._admin = admin
         self._chat = chat
+        self._road = ChatRoad(chat)
+        self._management = management
         self._api_key = api_key
         self._gzip = gzip
-        self._ids = Random(chat.seed)  # noqa: S311 - repeatable, no secret
-
-    def _new_id(self) -> str:
-        digits = f"{self._ids.getrandbits(128):032x}"
-        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+        self._ids = Identifiers(chat.seed)
 
     def handle(self, exchange: Exchange) -> Work | None:
         """Answer now, or give the work that will."""
         if exchange.request.path.startswith(PREFIX):
-            self._admin.handle(exchange)
-            return None
-        transaction = Transaction(exchange, self._ledger, self._new_id(), gzip_answers=self._gzip)
+            return self._admin.handle(exchange)
+        address = address_of(exchange.request)
+        transaction = self._transaction(exchange, address.origin)
+        return self._begin(transaction, address.operation)
+
+    async def carry_out(self, exchange: Exchange, origin: Origin) -> str:
+        """Answer a line of a batch file; gives the id under which the ledger knows it."""
+        transaction = self._transaction(exchange, origin)
+        work = self._begin(transaction, address_of(exchange.request).operation)
+        if work is not None:
+            await work
+        return transaction.request_id
+
+    def _transaction(self, exchange: Exchange, origin: Origin) -> Transaction:
+        return Transaction(exchange, self._ledger, self._ids.uuid(), gzip_answers=self._gzip, origin=origin)
+
+    def _begin(self, transaction: Transaction, operation: str) -> Work | None:
         try:
-            return self._begin(transaction)
+            problem = read_chat(transaction) if operation == CHAT else None
+            fault = self._faults.pick(transaction)
+            if fault is not None:
+                transaction.fault = fault
+                transaction.entry.fault = fault.kind
+                return _guarded(transaction, self._faulted(transaction, fault, operation, problem))
+            work = self._serve(transaction, operation, problem)
         except Exception:  # noqa: BLE001 - as in `_guarded`
             _defect(transaction)
             return None
-
-    def _begin(self, transaction: Transaction) -> Work | None:
-        operation = _operation(transaction.path)
-        problem = read_chat(transaction) if operation == "chat/completions" else None
-        fault = self._faults.pick(transaction)
-        if fault is not None:
-            transaction.fault = fault
-            transaction.entry.fault = fault.kind
-            return _guarded(transaction, self._faulted(transaction, fault, operation, problem))
-        work = self._serve(transaction, operation, problem)
         return None if work is None else _guarded(transaction, work)
 
-    async def _faulted(
-        self, transaction: Transaction, fault: Fault, operation: str | None, problem: str | None
-    ) -> None:
-        if fault.kind in {"hang", "delay_headers"} and transaction.chat is not None:
-            # The model computes while nothing is heard of it: a client that leaves a unary call pays for it.
-            ready = self._authorised(transaction) and prepare(transaction, self._chat, problem)
-            if ready and await inject(transaction, fault):
-                await self._answer_chat(transaction)
+    async def _faulted(self, transaction: Transaction, fault: Fault, operation: str, problem: str | None) -> None:
+        if fault.executed and replaces_answer(fault):
+            await self._carry_out_unheard(transaction, fault, operation, problem)
+            await inject(transaction, fault)
+            return
+        if fault.kind in _COMPUTES_UNHEARD and transaction.chat is not None:
+            if self._authorised(transaction):
+                await self._road.serve_after(transaction, fault, problem)
             return
         if await inject(transaction, fault):
             work = self._serve(transaction, operation, problem)
             if work is not None:
                 await work
 
-    def _serve(self, transaction: Transaction, operation: str | None, problem: str | None) -> Work | None:
-        request = transaction.request
+    async def _carry_out_unheard(
+        self, transaction: Transaction, fault: Fault, operation: str, problem: str | None
+    ) -> None:
+        """Do what was asked and bill it; the client hears nothing of it."""
+        heard, transaction.exchange = transaction.exchange, CapturedExchange(transaction.request)
+        transaction.fault = None
+        try:
+            work = self._serve(transaction, operation, problem)
+            if work is not None:
+                await work
+        finally:
+            transaction.exchange, transaction.fault = heard, fault
+        transaction.entry.answer_lost = True
+
+    def _serve(self, transaction: Transaction, operation: str, problem: str | None) -> Work | None:
         if not self._authorised(transaction):
             return None
-        if request.truncated:
+        if transaction.request.truncated:
             transaction.refuse(ERRORS["too_large"])
-        elif operation == "chat/completions" and request.method == "POST":
-            if prepare(transaction, self._chat, problem):
-                return self._answer_chat_or_now(transaction)
-        elif operation == "embeddings" and request.method == "POST":
-            answer_embeddings(transaction, seed=self._chat.seed)
-        elif operation == "models" and request.method == "GET":
-            _list_models(transaction)
+            return None
+        if operation == CHAT and transaction.method == "POST":
+            return self._road.serve(transaction, problem)
+        reply = self._reply(transaction, operation)
+        if isinstance(reply, ApiError):
+            transaction.refuse(reply)
+        elif transaction.fault is not None and not transaction.fault.in_stream:
+            return answer_disturbed(transaction, transaction.fault, reply)
         else:
-            transaction.refuse(ERRORS["not_found"])
+            transaction.answer(reply)
         return None
+
+    def _reply(self, transaction: Transaction, operation: str) -> Reply | ApiError:
+        """What needs no model that takes its time."""
+        request = transaction.request
+        reply: Reply | ApiError | None
+        match request.method, operation:
+            case "POST", "embeddings":
+                reply = answer_embeddings(transaction, seed=self._chat.seed)
+            case "GET", "models":
+                reply = json_reply(list_models())
+            case "GET", "quotas":
+                reply = list_quotas(request.query, self._chat.rates, model_names(), transaction.request_id)
+            case "POST", dry_run.OPERATION if transaction.origin.kind is Kind.BATCH_FILE:
+                reply = dry_run.answer_dry_run(transaction)
+            case _:
+                reply = self._management.answer(request, operation)
+        return ERRORS["not_found"] if reply is None else reply
 
     def _authorised(self, transaction: Transaction) -> bool:
         kind, _, key = transaction.request.headers.get("authorization", "").partition(" ")
@@ -120,36 +165,6 @@ class Router:
         else:
             transaction.refuse(ERRORS["invalid_api_key"])
         return False
-
-    def _answer_chat_or_now(self, transaction: Transaction) -> Work | None:
-        if transaction.stream:
-            return answer_stream(transaction, self._chat)
-        fault = transaction.fault
-        if fault is not None and not fault.in_stream:
-            return answer_unary_disturbed(transaction, fault)
-        return answer_unary(transaction, self._chat)
-
-    async def _answer_chat(self, transaction: Transaction) -> None:
-        work = self._answer_chat_or_now(transaction)
-        if work is not None:
-            await work
-
-
-def _operation(path: str) -> str | None:
-    """The part of the path behind the API's root."""
-    for root in ROOTS:
-        if path.startswith(root):
-            return path[len(root) :]
-    return None
-
-
-def _list_models(transaction: Transaction) -> None:
-    created = 1_750_000_000  # any moment, but always the same
-    data = [
-        {"id": name, "object": "model", "created": created, "owned_by": "system"}
-        for name in (*MODELS, *EMBEDDING_MODELS)
-    ]
-    transaction.answer(msgspec.json.encode({"object": "list", "data": data}))
 
 
 async def _guarded(transaction: Transaction, work: Coroutine[object, object, None]) -> None:

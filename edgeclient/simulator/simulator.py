@@ -1,8 +1,8 @@
 """The simulated cloud: owns the port, the connections, the tasks and the books.
 
 `async with Simulator(config) as sim` runs it in the current loop. `stop` closes the port and cuts every connection, as
-an outage does; `start` opens the same port again, with ledger, faults and certificates as they were. A test for
-"offline, then online" needs no more.
+an outage does; `start` opens the same port again, with ledger, faults, files, batches and certificates as they were. A
+test for "offline, then online" needs no more.
 Every handler runs in one task group; it is entered and left in one task of the simulator's own, since fixtures enter
 and leave a context in different tasks.
 """
@@ -10,25 +10,22 @@ and leave a context in different tasks.
 import asyncio
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .admin import Admin
+from . import batch_chat
 from .certificates import Certificates, make_certificates
-from .chat import ChatParts
 from .config import SimulatorConfig
 from .doorman import Doorman
 from .exchange import Exchange
-from .faults import FaultBook
 from .host import Closable, ConnectionLimits, Stats, Work
-from .ledger import Ledger
-from .pace import Pace
-from .rate_limit import RateLimit
-from .router import Router
+from .parts import make_parts
 
 BACKLOG = 1024
+FORM_BYTES = 64 * 1024  # what a form puts around an uploaded file
 
 
 class _Stopped(Exception):  # noqa: N818 - a way out, no error
@@ -36,26 +33,27 @@ class _Stopped(Exception):  # noqa: N818 - a way out, no error
 
 
 class Simulator:
-    """See the module."""
+    """See the module.
 
-    def __init__(self, config: SimulatorConfig | None = None) -> None:
+    `clock` is what rate limits, the context cache and the periods of faults go by: a test that turns one of its own
+    waits for no minute. Waits are real in any case.
+    """
+
+    def __init__(self, config: SimulatorConfig | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.config = config = config or SimulatorConfig()
         self.stats = Stats()
-        self.limits = ConnectionLimits(max_body_bytes=config.max_body_bytes, max_streams=config.max_streams)
-        self.faults = FaultBook(seed=config.seed, clock=time.monotonic)
-        self.ledger = Ledger(
-            entries_max=config.ledger_entries_max,
-            keep_bodies=config.keep_bodies,
-            kept_bodies_max_bytes=config.kept_bodies_max_bytes,
+        self.limits = ConnectionLimits(
+            max_body_bytes=config.max_body_bytes,
+            max_upload_bytes=max(config.max_body_bytes, config.batch.file_bytes + FORM_BYTES),
+            max_streams=config.max_streams,
         )
-        self._router = Router(
-            ledger=self.ledger,
-            faults=self.faults,
-            admin=Admin(faults=self.faults, ledger=self.ledger, stats=self.stats),
-            chat=_chat_parts(config),
-            api_key=config.api_key,
-            gzip=config.gzip,
-        )
+        parts = make_parts(config, self.stats, spawn=self.spawn, clock=clock)
+        self.faults = parts.faults
+        self.ledger = parts.ledger
+        self.rates = parts.rates
+        self.files = parts.files
+        self.batches = parts.batches
+        self._router = parts.router
         self._port = config.port
         self._files = ExitStack()
         self._certificates: Certificates | None = None
@@ -115,6 +113,7 @@ class Simulator:
             await self.close()
             raise
         self._port = self._server.sockets[0].getsockname()[1]
+        self.batches.resume()
 
     async def stop(self) -> None:
         """Close the port and cut every connection; harmless when repeated."""
@@ -172,6 +171,16 @@ class Simulator:
         return f"{self.origin}/compatible-mode/v1"
 
     @property
+    def batch_chat_url(self) -> str:
+        """The same for batch chats, at half the price."""
+        return f"{self.origin}{batch_chat.ROOT}"
+
+    @property
+    def native_url(self) -> str:
+        """What the provider's own API is under, of which there are only the quotas."""
+        return f"{self.origin}/api/v1"
+
+    @property
     def ca_file(self) -> Path | None:
         """The CA that clients have to trust; None without TLS."""
         return None if self._certificates is None else self._certificates.ca_file
@@ -207,19 +216,3 @@ class Simulator:
             self.stats.connections_open_now -= 1
         if self._all_left is not None and not self._connections and not self._all_left.done():
             self._all_left.set_result(None)
-
-
-def _chat_parts(config: SimulatorConfig) -> ChatParts:
-    pace = Pace(
-        latency_s=config.latency_ms / 1000,
-        ttft_s=config.ttft_ms / 1000,
-        token_s=1 / config.tokens_per_s if config.tokens_per_s else 0.0,
-        jitter=config.jitter,
-        seed=config.seed,
-    )
-    return ChatParts(
-        seed=config.seed,
-        pace=pace,
-        rates=RateLimit(rpm=config.rpm, tpm=config.tpm),
-        tokens_per_chunk=config.tokens_per_chunk,
-    )

@@ -93,16 +93,16 @@ def _holds_back_calls(transaction: Transaction) -> bool:
 class _Clock:
     """Waits for the time of each token, measured from the first one, so small delays do not add up."""
 
-    __slots__ = ("_due", "_loop", "_pace", "_random")
+    __slots__ = ("_due", "_loop", "_random", "pace")
 
     def __init__(self, pace: Pace, seq: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._pace = pace
+        self.pace = pace
         self._random = pace.random_for(seq)
         self._due = self._loop.time()
 
     async def wait(self, wait_s: float) -> None:
-        self._due += self._pace.spread(wait_s, self._random)
+        self._due += self.pace.spread(wait_s, self._random)
         if (left_s := self._due - self._loop.time()) > 0:
             await asyncio.sleep(left_s)
 
@@ -111,8 +111,9 @@ async def answer_stream(transaction: Transaction, parts: ChatParts) -> None:
     """Stream the completion of the transaction."""
     completion = transaction.completion
     assert completion is not None  # noqa: S101 - `prepare` has set it
-    clock = _Clock(parts.pace, transaction.entry.seq)
-    await clock.wait(parts.pace.latency_s)
+    pace = parts.paces.of(transaction.entry.model)
+    clock = _Clock(pace, transaction.entry.seq)
+    await clock.wait(pace.latency_s)
     transaction.entry.status = 200
     transaction.exchange.send_head(200, transaction.headers(_SSE, finished=False))
     disturbance = Disturbance(transaction)
@@ -135,23 +136,23 @@ async def answer_stream(transaction: Transaction, parts: ChatParts) -> None:
 async def _write_choices(
     transaction: Transaction, completion: Completion, parts: ChatParts, clock: _Clock, disturbance: Disturbance
 ) -> None:
-    frame, entry, ledger, exchange = _Frame(transaction), transaction.entry, transaction.ledger, transaction.exchange
+    frame, exchange, pace = _Frame(transaction), transaction.exchange, clock.pace
+    first_token_s = pace.first_token_s(completion.prompt_tokens - transaction.entry.cached_tokens)
     whole_calls = _holds_back_calls(transaction)
     chunks = 0
     for index, choice in enumerate(completion.choices):
         await disturbance.before_chunk(chunks)
         await exchange.write(frame.delta(index, {"content": "", "role": "assistant"}))
         chunks += 1
-        await clock.wait(parts.pace.ttft_s if index == 0 else 0)
+        await clock.wait(first_token_s if index == 0 else 0)
         for delta, tokens in _pieces(choice, parts.tokens_per_chunk, whole_calls=whole_calls):
-            if parts.pace.token_s:
-                await clock.wait(parts.pace.token_s * tokens)
+            if pace.token_s:
+                await clock.wait(pace.token_s * tokens)
             elif chunks % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
             if disturbance.active:
                 await disturbance.before_chunk(chunks)
-            entry.tokens_generated += tokens
-            ledger.changed()
+            transaction.generated(tokens)
             await exchange.write(frame.delta(index, delta))
             chunks += 1
         if not disturbance.without_end:
@@ -164,6 +165,6 @@ async def _write_end(transaction: Transaction, completion: Completion, disturban
     chat, exchange = transaction.chat, transaction.exchange
     options = chat.stream_options if chat is not None else None
     if options is not None and options.include_usage and not disturbance.without_end:
-        await exchange.write(_Frame(transaction).usage(usage_of(completion)))
+        await exchange.write(_Frame(transaction).usage(usage_of(transaction, completion)))
     if not disturbance.without_done:
         await exchange.write(_DONE)

@@ -16,8 +16,12 @@ from .errors import ApiError, render
 from .exchange import Exchange, Headers, Request
 from .faults import Fault
 from .ledger import Entry, Ledger, Outcome
+from .origin import LIVE, Kind, Origin
+from .rates.judge import Admission
+from .reply import Reply
 
 GZIP_MIN_BYTES: Final = 256
+_TIMEOUTS_S: Final = {Kind.LIVE: b"600", Kind.MANAGEMENT: b"600", Kind.BATCH_FILE: b"3600", Kind.BATCH_CHAT: b"3600"}
 
 
 @lru_cache(maxsize=2)
@@ -37,14 +41,32 @@ def retry_after_header(spelling: str) -> tuple[bytes, bytes]:
 class Transaction:
     """See the module."""
 
-    __slots__ = ("arrived", "chat", "completion", "entry", "exchange", "fault", "gzip", "ledger", "request_id")
+    __slots__ = (
+        "_admission",
+        "arrived",
+        "chat",
+        "completion",
+        "entry",
+        "exchange",
+        "fault",
+        "gzip",
+        "ledger",
+        "origin",
+        "queued",
+        "request_id",
+    )
 
-    def __init__(self, exchange: Exchange, ledger: Ledger, request_id: str, *, gzip_answers: bool) -> None:
+    def __init__(
+        self, exchange: Exchange, ledger: Ledger, request_id: str, *, gzip_answers: bool, origin: Origin = LIVE
+    ) -> None:
         self.exchange = exchange
         self.ledger = ledger
         self.request_id = request_id
+        self.origin = origin
+        self.queued = False  # it waits for its turn, nothing is computed yet
         self.arrived = time.time()
-        self.entry: Entry = ledger.open(exchange.request, request_id)
+        self.entry: Entry = ledger.open(exchange.request, request_id, origin)
+        self._admission: Admission | None = None
         self.chat: ChatRequest | None = None
         self.completion: Completion | None = None
         self.fault: Fault | None = None
@@ -73,11 +95,45 @@ class Transaction:
         return self.entry.stream
 
     @property
+    def method(self) -> str:
+        """HTTP method."""
+        return self.exchange.request.method
+
+    @property
+    def call(self) -> str:
+        """The way that the call came."""
+        return self.origin.kind.value
+
+    @property
+    def custom_id(self) -> str:
+        """Of a batch line, or nothing."""
+        return self.origin.custom_id or ""
+
+    @property
+    def line(self) -> int | None:
+        """Of a batch file, from 1."""
+        return self.origin.line
+
+    @property
     def text(self) -> str:
         """All texts of the conversation, or the whole body if it is no chat."""
         if self.chat is None:
             return self.request.body.decode(errors="replace")
         return "\n".join(message.text for message in self.chat.messages)
+
+    # progress
+
+    def admitted(self, admission: Admission) -> None:
+        """The rate limits have let it in; they are told what it generates and when it ends."""
+        self._admission = admission
+        self.ledger.when_settled(self.entry, lambda entry: admission.end(entry.tokens_generated))
+
+    def generated(self, tokens: int) -> None:
+        """So many tokens more of the answer exist."""
+        self.entry.tokens_generated += tokens
+        if self._admission is not None:
+            self._admission.generated(self.entry.tokens_generated)
+        self.ledger.changed()
 
     # answers
 
@@ -91,7 +147,7 @@ class Transaction:
             (b"x-request-id", self.request_id.encode()),
             (b"x-dashscope-call-gateway", b"true"),
             (b"x-dashscope-finished", b"true" if finished else b"false"),
-            (b"x-dashscope-timeout", b"600"),
+            (b"x-dashscope-timeout", _TIMEOUTS_S[self.origin.kind]),
             (b"req-cost-time", spent),
             (b"req-arrive-time", arrived),
             (b"resp-start-time", b"%d" % (now * 1000)),
@@ -104,16 +160,20 @@ class Transaction:
             result.append(retry_after_header(self.fault.retry_after))
         return result
 
-    def answer(self, body: bytes, *, prompt_tokens: int = 0, tokens: int = 0) -> None:
-        """200 with a JSON body, billed."""
-        headers = self.headers((b"content-type", b"application/json"))
+    def answer(self, reply: Reply) -> None:
+        """200, billed."""
+        headers, body = self.headers((b"content-type", reply.content_type)), reply.body
         if self.gzip and len(body) >= GZIP_MIN_BYTES and "gzip" in self.request.headers.get("accept-encoding", ""):
             headers.append((b"content-encoding", b"gzip"))
             body = gzip.compress(body, compresslevel=1)
         self.entry.status = 200
-        self.entry.tokens_generated = tokens
-        self.ledger.settle(self.entry, Outcome.ANSWERED, prompt_billed=prompt_tokens, billed=tokens)
+        self.settle(reply)
         self.exchange.send_all(200, headers, body)
+
+    def settle(self, reply: Reply) -> None:
+        """Bill a reply that is or will be sent."""
+        self.entry.tokens_generated = reply.tokens
+        self.ledger.settle(self.entry, Outcome.ANSWERED, prompt_billed=reply.prompt_tokens, billed=reply.tokens)
 
     def refuse(self, error: ApiError) -> None:
         """An error status; nothing is billed."""
@@ -131,13 +191,21 @@ class Transaction:
     # ends
 
     def broken_by_us(self) -> None:
-        """We break off: free."""
-        self.ledger.settle(self.entry, Outcome.CUT_BY_SERVER)
+        """We break off: free, unless the rule says that it was carried out; then what was generated is paid."""
+        billed = 0
+        if self.fault is not None and self.fault.executed and self.completion is not None:
+            self.entry.answer_lost = True
+            billed = self.entry.tokens_generated
+        prompt = self.completion.prompt_tokens if billed and self.completion is not None else 0
+        self.ledger.settle(self.entry, Outcome.CUT_BY_SERVER, prompt_billed=prompt, billed=billed)
 
     def left_by_client(self) -> None:
         """The client went away before the end."""
         completion = self.completion
-        if completion is None or (self.fault is not None and self.fault.kind == "black_hole"):
+        if self.origin.kind is Kind.BATCH_FILE:  # nobody can leave it but the cloud that ends the batch
+            self.broken_by_us()
+            return
+        if completion is None or self.queued or (self.fault is not None and self.fault.kind == "black_hole"):
             self.ledger.settle(self.entry, Outcome.CUT_BY_CLIENT)
             return
         if not self.entry.stream:  # the model goes on computing what nobody will read

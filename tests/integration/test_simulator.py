@@ -390,7 +390,9 @@ async def test_gzip_is_used_for_clients_that_accept_it() -> None:
         ("POST", "/embeddings", {"input": "a"}, 400),
         ("POST", "/chat/completions", {"messages": "no list"}, 400),
         ("GET", "/chat/completions", None, 404),
-        ("POST", "/batches", {}, 404),
+        ("POST", "/batches", {}, 400),
+        ("PUT", "/batches", {}, 404),
+        ("POST", "/chat/ds-test", {}, 404),
     ],
 )
 async def test_other_mistakes_have_their_status(

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from edgeclient.simulator.chat_request import ChatRequest
-from edgeclient.simulator.completion import Completion, complete, prompt_tokens_of
+from edgeclient.simulator.completion import Completion, complete, is_repeatable, prompt_tokens_of
 from edgeclient.simulator.models import MODELS, Thinking, find_model
 from edgeclient.simulator.text_model import is_chinese
 
@@ -135,3 +135,19 @@ def test_snapshot_is_served_like_its_model(name: str) -> None:
 def test_unknown_model_is_not_found() -> None:
     assert find_model("gpt-x") is None
     assert MODELS["qwen3.8-max"].thinking is Thinking.ON
+
+
+def test_variant_of_a_sample_differs_and_is_repeatable() -> None:
+    model = MODELS["qwen-plus"]
+    texts = [text_of(complete(chat(), model, seed=1, prompt_tokens=9, variant=number)) for number in (0, 1, 2, 1)]
+
+    assert 3 == len(set(texts))
+    assert texts[1] == texts[3]
+
+
+@pytest.mark.parametrize(
+    ("over", "repeatable"), [({}, False), ({"temperature": 0}, True), ({"temperature": 0.7}, False)]
+)
+def test_temperature_zero_asks_for_the_same_answer(over: dict[str, Any], *, repeatable: bool) -> None:
+    assert repeatable == is_repeatable(chat(**over))
+    assert is_repeatable(chat(seed=7, **over))

@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeclient.simulator.fault_syntax import FaultSyntaxError, fault_of_flag, faults_of_file, faults_of_json
+from edgeclient.simulator.fault_syntax import fault_of_flag, faults_of_file, faults_of_json
 from edgeclient.simulator.faults import EFFECTS, Fault, FaultBook
+from edgeclient.simulator.origin import Kind
+from edgeclient.simulator.rule_syntax import RuleSyntaxError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +15,10 @@ class Facts:
     model: str = "qwen-plus"
     stream: bool = False
     text: str = "hello"
+    method: str = "POST"
+    call: str = "live"
+    custom_id: str = ""
+    line: int | None = None
 
 
 class Clock:
@@ -61,6 +67,20 @@ def test_filter_keeps_other_requests_out_of_the_count(facts: Facts) -> None:
 
     assert made.pick(facts) is None
     assert made.pick(Facts()) is not None
+
+
+@pytest.mark.parametrize(
+    ("rule", "hit", "missed"),
+    [
+        (Fault(kind="hang", method="GET"), Facts(method="GET"), Facts()),
+        (Fault(kind="hang", call=Kind.BATCH_FILE), Facts(call="batch_file"), Facts()),
+        (Fault(kind="hang", custom_id="job-1*"), Facts(custom_id="job-17"), Facts(custom_id="job-2")),
+        (Fault(kind="hang", line=3), Facts(line=3), Facts()),
+    ],
+)
+def test_rule_finds_calls_of_one_way_and_lines_of_a_batch(rule: Fault, hit: Facts, missed: Facts) -> None:
+    assert [True] == hits(book(rule), 1, hit)
+    assert [False] == hits(book(rule), 1, missed)
 
 
 def test_period_runs_from_the_moment_the_rule_was_added() -> None:
@@ -113,7 +133,7 @@ def test_flag_is_read_with_types() -> None:
 
 @pytest.mark.parametrize("flag", ["nonsense", "hang,nth", "hang,nth=x", "hang,colour=red"])
 def test_wrong_flag_is_quoted_in_the_error(flag: str) -> None:
-    with pytest.raises(FaultSyntaxError, match=flag.split(",", maxsplit=1)[0]):
+    with pytest.raises(RuleSyntaxError, match=flag.split(",", maxsplit=1)[0]):
         fault_of_flag(flag)
 
 
@@ -130,7 +150,7 @@ def test_wrong_file_names_the_rule_and_the_field(tmp_path: Path) -> None:
     path = tmp_path / "f.toml"
     path.write_text('[[faults]]\nkind = "hang"\n[[faults]]\nkind = "hang"\nnht = 2\n')
 
-    with pytest.raises(FaultSyntaxError, match=r"f\.toml: rule 2: .*nht"):
+    with pytest.raises(RuleSyntaxError, match=r"f\.toml: rule 2: .*nht"):
         faults_of_file(path)
 
 

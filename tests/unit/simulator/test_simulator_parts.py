@@ -7,7 +7,6 @@ from edgeclient.simulator.config import SimulatorConfig
 from edgeclient.simulator.errors import ERRORS, render
 from edgeclient.simulator.frames import StatelessEncoder, goaway_frame, max_streams_frame
 from edgeclient.simulator.pace import Pace
-from edgeclient.simulator.rate_limit import RateLimit
 from edgeclient.simulator.synthesis import synthesise
 from edgeclient.simulator.tokens import count_prompt, count_tokens, split_tokens
 
@@ -73,27 +72,6 @@ def test_schema_that_refers_to_itself_ends() -> None:
     assert depth < 20
 
 
-def test_request_rate_is_held_per_minute_and_per_second() -> None:
-    limit = RateLimit(rpm=120, tpm=None)
-    codes = [error.code if (error := limit.admit("m", tokens=1, now_s=now_s)) else "" for now_s in (0, 0.1, 0.2, 1.1)]
-
-    assert codes == ["", "", "limit_requests", ""]
-
-
-def test_token_rate_frees_itself_after_a_minute() -> None:
-    limit = RateLimit(rpm=None, tpm=100)
-    codes = [error.code if (error := limit.admit("m", tokens=60, now_s=now_s)) else "" for now_s in (0, 30, 60)]
-
-    assert codes == ["", "insufficient_quota", ""]
-
-
-def test_models_have_limits_of_their_own() -> None:
-    limit = RateLimit(rpm=1, tpm=None)
-
-    assert limit.admit("a", tokens=1, now_s=0) is None
-    assert limit.admit("b", tokens=1, now_s=0) is None
-
-
 def test_jitter_stays_within_its_part_and_is_repeatable() -> None:
     pace = Pace(latency_s=1, ttft_s=0, token_s=0, jitter=0.2, seed=1)
     waits = [pace.spread(1, pace.random_for(seq)) for seq in range(50)]
@@ -108,7 +86,19 @@ def test_every_error_can_be_rendered() -> None:
     assert all(isinstance(render(error, "id")[1], bytes) for error in ERRORS.values())
 
 
-@pytest.mark.parametrize("over", [{"port": 70_000}, {"jitter": 2}, {"latency_ms": -1}, {"rpm": 0}, {"max_streams": 0}])
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"port": 70_000},
+        {"jitter": 2},
+        {"latency_ms": -1},
+        {"rpm": 0},
+        {"max_streams": 0},
+        {"cache_min_tokens": 0},
+        {"batch_chat_longest_s": 0},
+        {"prefill_tokens_per_s": -1},
+    ],
+)
 def test_impossible_config_is_refused_by_its_name(over: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(over))):
         SimulatorConfig(**over)
