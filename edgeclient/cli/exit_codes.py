@@ -1,7 +1,8 @@
 """What the exit code says to a script, in one table.
 
-The numbers are those of BSD's sysexits.h, so that 75 means "try again later" to other tools too; 2 is what click gives
-for a wrong command line, 130 and 141 are what a shell reports for a program ended by SIGINT and SIGPIPE.
+The numbers are those of BSD's sysexits.h, so that 75 means "try again later" to other tools too; 1 is what a checker
+says that has found something, 2 is what click gives for a wrong command line, 130 and 141 are what a shell reports for
+a program ended by SIGINT and SIGPIPE.
 """
 
 from enum import IntEnum
@@ -11,6 +12,7 @@ class ExitCode(IntEnum):
     """How a command ended."""
 
     OK = 0
+    FOUND = 1
     USAGE = 2
     DATA = 65
     UNAVAILABLE = 69
@@ -24,6 +26,7 @@ class ExitCode(IntEnum):
 
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "done",
+    ExitCode.FOUND: "doctor has found a failure",
     ExitCode.USAGE: "the command line is wrong",
     ExitCode.DATA: "the request or an input line is wrong; the same again fails again",
     ExitCode.UNAVAILABLE: "the node or the service behind it cannot be used",
