@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import os
 import sys
 import time
 from pathlib import Path
@@ -57,6 +58,8 @@ def _run(config: Config) -> None:
 
 
 async def _serve(config: Config) -> None:
+    # The allocator of the HTTP engine would take 12 MiB in huge pages and use one; it looks once, when it is loaded.
+    os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
     from edgeclient.app import build  # noqa: PLC0415  the parts take a moment to import
     from edgeclient.runtime import SystemClock, run  # noqa: PLC0415
     from edgeclient.telemetry.library_logs import library_logs  # noqa: PLC0415
