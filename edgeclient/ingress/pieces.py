@@ -123,13 +123,17 @@ class PieceWriter:
 
 
 def _opening(call: Call) -> chat_pb2.StreamChatResponse:
-    return chat_pb2.StreamChatResponse(
+    answered_by = call.model if call.source != chat_pb2.RESPONSE_SOURCE_PINNED else None
+    opening = chat_pb2.StreamChatResponse(
         id=call.id,
-        model=call.model.id if call.model else "",
+        model=answered_by.id if answered_by else "",
         source=call.source,
         target=call.target,
         attempt_count=call.attempt_count,
     )
+    if call.cache_age_s is not None:
+        opening.cache_age.FromNanoseconds(int(call.cache_age_s * 1e9))
+    return opening
 
 
 def split_text(text: str, limit_bytes: int) -> list[str]:

@@ -211,29 +211,45 @@ class _CachePolicy:
 class _CachePolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CachePolicy.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CACHE_POLICY_UNSPECIFIED: _CachePolicy.ValueType  # 0
-    """Default of the node."""
+    """Default of the node: as a rule CACHE_POLICY_USE for a request that wants
+    the same answer each time, that is with temperature 0 or a seed, with no
+    picture, sound or film behind a URL and no web search; no use for others.
+    """
     CACHE_POLICY_USE: _CachePolicy.ValueType  # 1
-    """Read and write."""
+    """Read and write, and join, whatever the sampling: who sets this is content
+    with an answer made for another request.
+    """
     CACHE_POLICY_REFRESH: _CachePolicy.ValueType  # 2
-    """Do not read, but write (HTTP no-cache)."""
+    """Do not read, do not join, but write (HTTP no-cache)."""
     CACHE_POLICY_BYPASS: _CachePolicy.ValueType  # 3
-    """Neither read nor write (HTTP no-store)."""
+    """Neither read nor write, nor join (HTTP no-store)."""
     CACHE_POLICY_ONLY: _CachePolicy.ValueType  # 4
     """Only read; without a hit the call fails with CACHE_MISS (HTTP
     only-if-cached).
     """
 
 class CachePolicy(_CachePolicy, metaclass=_CachePolicyEnumTypeWrapper):
-    """Use of the response cache."""
+    """Use of answers that were made for other requests with the same content (see
+    ChatRequest.idempotency_key): those in the cache, and those that are being
+    generated at this moment, which a request can join instead of paying for one
+    of its own. Nothing is shared between callers unless the operator says so.
+    Only whole answers are kept, with FINISH_REASON_STOP or
+    FINISH_REASON_TOOL_CALLS.
+    """
 
 CACHE_POLICY_UNSPECIFIED: CachePolicy.ValueType  # 0
-"""Default of the node."""
+"""Default of the node: as a rule CACHE_POLICY_USE for a request that wants
+the same answer each time, that is with temperature 0 or a seed, with no
+picture, sound or film behind a URL and no web search; no use for others.
+"""
 CACHE_POLICY_USE: CachePolicy.ValueType  # 1
-"""Read and write."""
+"""Read and write, and join, whatever the sampling: who sets this is content
+with an answer made for another request.
+"""
 CACHE_POLICY_REFRESH: CachePolicy.ValueType  # 2
-"""Do not read, but write (HTTP no-cache)."""
+"""Do not read, do not join, but write (HTTP no-cache)."""
 CACHE_POLICY_BYPASS: CachePolicy.ValueType  # 3
-"""Neither read nor write (HTTP no-store)."""
+"""Neither read nor write, nor join (HTTP no-store)."""
 CACHE_POLICY_ONLY: CachePolicy.ValueType  # 4
 """Only read; without a hit the call fails with CACHE_MISS (HTTP
 only-if-cached).
@@ -253,7 +269,10 @@ class _OfflinePolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Offline
     OFFLINE_POLICY_WAIT: _OfflinePolicy.ValueType  # 2
     """Wait until the link is back or the time budget is spent."""
     OFFLINE_POLICY_STALE: _OfflinePolicy.ValueType  # 3
-    """Answer with an outdated cached answer if there is one, else fail."""
+    """Answer with an outdated cached answer if there is one, else fail. So that
+    there is one, answers to requests with this policy are written to the
+    cache, unless CACHE_POLICY_BYPASS forbids it.
+    """
     OFFLINE_POLICY_QUEUE: _OfflinePolicy.ValueType  # 4
     """Store as a durable job and answer with its job_id: at once if the
     provider cannot be reached, else shortly before the time budget ends
@@ -272,7 +291,10 @@ OFFLINE_POLICY_FAIL: OfflinePolicy.ValueType  # 1
 OFFLINE_POLICY_WAIT: OfflinePolicy.ValueType  # 2
 """Wait until the link is back or the time budget is spent."""
 OFFLINE_POLICY_STALE: OfflinePolicy.ValueType  # 3
-"""Answer with an outdated cached answer if there is one, else fail."""
+"""Answer with an outdated cached answer if there is one, else fail. So that
+there is one, answers to requests with this policy are written to the
+cache, unless CACHE_POLICY_BYPASS forbids it.
+"""
 OFFLINE_POLICY_QUEUE: OfflinePolicy.ValueType  # 4
 """Store as a durable job and answer with its job_id: at once if the
 provider cannot be reached, else shortly before the time budget ends
@@ -334,6 +356,14 @@ class _ResponseSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Respon
     """Cached and outdated, see OFFLINE_POLICY_STALE."""
     RESPONSE_SOURCE_REPLAY: _ResponseSource.ValueType  # 4
     """Recorded for an earlier request with the same idempotency_key."""
+    RESPONSE_SOURCE_COALESCED: _ResponseSource.ValueType  # 5
+    """Generated for another request with the same content that ran when this one
+    came, see CachePolicy.
+    """
+    RESPONSE_SOURCE_PINNED: _ResponseSource.ValueType  # 6
+    """Written by the operator of the node for this very question; no model was
+    asked.
+    """
 
 class ResponseSource(_ResponseSource, metaclass=_ResponseSourceEnumTypeWrapper):
     """Where an answer came from."""
@@ -348,6 +378,14 @@ RESPONSE_SOURCE_STALE_CACHE: ResponseSource.ValueType  # 3
 """Cached and outdated, see OFFLINE_POLICY_STALE."""
 RESPONSE_SOURCE_REPLAY: ResponseSource.ValueType  # 4
 """Recorded for an earlier request with the same idempotency_key."""
+RESPONSE_SOURCE_COALESCED: ResponseSource.ValueType  # 5
+"""Generated for another request with the same content that ran when this one
+came, see CachePolicy.
+"""
+RESPONSE_SOURCE_PINNED: ResponseSource.ValueType  # 6
+"""Written by the operator of the node for this very question; no model was
+asked.
+"""
 Global___ResponseSource: _TypeAlias = ResponseSource  # noqa: Y015
 
 @_typing.final
@@ -357,6 +395,26 @@ class ChatRequest(_message.Message):
     """
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class VariablesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     MODEL_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
@@ -386,6 +444,8 @@ class ChatRequest(_message.Message):
     LABEL_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
+    VARIABLES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Model name or alias as listed by NodeService.ListModels. Empty: the
     node's default model. At most 128 characters.
@@ -411,7 +471,8 @@ class ChatRequest(_message.Message):
     second upstream request; a repetition with other content fails with
     IDEMPOTENCY_KEY_REUSED. Content is every field that shapes the answer,
     that is all but priority, cache_policy, offline_policy, timeout,
-    max_cache_age, stream_flush_interval, label and conversation_id. Failures
+    max_cache_age, stream_flush_interval, label and conversation_id; of a
+    template its name and variables, whatever it says meanwhile. Failures
     are not recorded, so that a repetition is a new request, with one
     exception: a failure that may have been charged. From then on the key
     fails with OUTCOME_UNKNOWN; whoever may pay again takes a new one.
@@ -454,6 +515,12 @@ class ChatRequest(_message.Message):
     not remembered. 1 to 64 characters of [A-Za-z0-9_.:-]. Empty: the request
     stands alone.
     """
+    template: _builtins.str
+    """Name of a template that the operator of the node has prepared: messages
+    and settings, with places for `variables`. Its texts come before those of
+    this request; any other field that is set here wins over the template's.
+    1 to 64 characters of [A-Za-z0-9_.:-]. Empty: none.
+    """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
         """The conversation so far, oldest first."""
@@ -484,13 +551,22 @@ class ChatRequest(_message.Message):
 
     @_builtins.property
     def max_cache_age(self) -> _duration_pb2.Duration:
-        """Oldest acceptable cached answer. Unset: node's default."""
+        """Oldest acceptable cached answer; it may be more or less than the node's
+        default, which counts if this is unset.
+        """
 
     @_builtins.property
     def stream_flush_interval(self) -> _duration_pb2.Duration:
         """StreamChat only: pieces that arrive closer together than this are merged
         into one message. Larger values save bytes and wake-ups. Unset: node's
         default; "0s": no merging.
+        """
+
+    @_builtins.property
+    def variables(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What stands in the template's places, by the name of the place. At most
+        32; a name is 1 to 64 characters of [A-Za-z0-9_], a value at most 4096
+        characters. A place that has no default has to be given.
         """
 
     def __init__(
@@ -524,10 +600,12 @@ class ChatRequest(_message.Message):
         label: _builtins.str = ...,
         extra_json: _builtins.str = ...,
         conversation_id: _builtins.str = ...,
+        template: _builtins.str = ...,
+        variables: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "frequency_penalty", b"frequency_penalty", "max_cache_age", b"max_cache_age", "presence_penalty", b"presence_penalty", "response_format", b"response_format", "seed", b"seed", "stream_flush_interval", b"stream_flush_interval", "temperature", b"temperature", "timeout", b"timeout", "tool_choice", b"tool_choice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "cache_policy", b"cache_policy", "conversation_id", b"conversation_id", "extra_json", b"extra_json", "frequency_penalty", b"frequency_penalty", "idempotency_key", b"idempotency_key", "include_reasoning", b"include_reasoning", "label", b"label", "max_cache_age", b"max_cache_age", "max_tokens", b"max_tokens", "messages", b"messages", "model", b"model", "offline_policy", b"offline_policy", "parallel_tool_calls", b"parallel_tool_calls", "presence_penalty", b"presence_penalty", "priority", b"priority", "prompt", b"prompt", "response_format", b"response_format", "seed", b"seed", "stop", b"stop", "stream_flush_interval", b"stream_flush_interval", "system", b"system", "temperature", b"temperature", "thinking", b"thinking", "thinking_budget_tokens", b"thinking_budget_tokens", "timeout", b"timeout", "tool_choice", b"tool_choice", "tools", b"tools", "top_p", b"top_p"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "cache_policy", b"cache_policy", "conversation_id", b"conversation_id", "extra_json", b"extra_json", "frequency_penalty", b"frequency_penalty", "idempotency_key", b"idempotency_key", "include_reasoning", b"include_reasoning", "label", b"label", "max_cache_age", b"max_cache_age", "max_tokens", b"max_tokens", "messages", b"messages", "model", b"model", "offline_policy", b"offline_policy", "parallel_tool_calls", b"parallel_tool_calls", "presence_penalty", b"presence_penalty", "priority", b"priority", "prompt", b"prompt", "response_format", b"response_format", "seed", b"seed", "stop", b"stop", "stream_flush_interval", b"stream_flush_interval", "system", b"system", "temperature", b"temperature", "template", b"template", "thinking", b"thinking", "thinking_budget_tokens", b"thinking_budget_tokens", "timeout", b"timeout", "tool_choice", b"tool_choice", "tools", b"tools", "top_p", b"top_p", "variables", b"variables"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__frequency_penalty: _TypeAlias = _typing.Literal["frequency_penalty"]  # noqa: Y015
     _WhichOneofArgType__frequency_penalty: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty"]  # noqa: Y015
@@ -857,7 +935,7 @@ class ChatResponse(_message.Message):
     finish_reason: Global___FinishReason.ValueType
     """Why generation ended. Unset if `job_id` is set."""
     model: _builtins.str
-    """Model that answered, aliases resolved."""
+    """Model that answered, aliases resolved. Empty with RESPONSE_SOURCE_PINNED."""
     source: Global___ResponseSource.ValueType
     """Where the answer came from."""
     job_id: _builtins.str
@@ -870,7 +948,8 @@ class ChatResponse(_message.Message):
     """
     attempt_count: _builtins.int
     """Upstream requests that were begun for this answer, the successful one
-    included. 0 for an answer that needed none, such as a cached one.
+    included. 0 for an answer that needed none of its own, such as a cached
+    or a shared one.
     """
     upstream_id: _builtins.str
     """Id that the provider gave the answer, to quote in a support case with the
@@ -884,14 +963,15 @@ class ChatResponse(_message.Message):
 
     @_builtins.property
     def usage(self) -> Global___Usage:
-        """Tokens as billed by the provider; for a cached answer those of the
-        original. Unset if the provider did not tell.
+        """Tokens as billed by the provider; for a cached, replayed or shared answer
+        those of the original. Unset if the provider did not tell.
         """
 
     @_builtins.property
     def cache_age(self) -> _duration_pb2.Duration:
         """Age of the cached answer, only with RESPONSE_SOURCE_CACHE and
-        RESPONSE_SOURCE_STALE_CACHE.
+        RESPONSE_SOURCE_STALE_CACHE. Unset with the latter: not known, because the
+        clock of the node was set meanwhile.
         """
 
     def __init__(

@@ -25,7 +25,8 @@ Error contract of edgeclient.v1. Every other file of the package relies on it.
         google.rpc.RetryInfo     only if a retry can help
         google.rpc.BadRequest    for INVALID_ARGUMENT that has field paths,
                                  e.g. "messages[2].tool_call_id"
-        google.rpc.QuotaFailure  for RATE_LIMITED and QUEUE_FULL
+        google.rpc.QuotaFailure  for RATE_LIMITED, QUEUE_FULL and
+                                 DISPATCH_FULL
 
 2. A failure of one item of a batch, or of a job, is not a failure of the
    RPC that reports it. It is reported in-band with the message Error below,
@@ -105,8 +106,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     quota is full.
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 12
-    """[UNAVAILABLE, with retry delay] The node sheds load; nothing was sent
-    upstream.
+    """[UNAVAILABLE, with retry delay] The node has more calls in progress than
+    it takes at all; nothing was sent upstream.
     """
     ERROR_REASON_UPSTREAM_RATE_LIMITED: _ErrorReason.ValueType  # 13
     """[RESOURCE_EXHAUSTED, with retry delay] Provider rate limit, HTTP 429."""
@@ -158,6 +159,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """[FAILED_PRECONDITION] Durable storage is read-only or damaged; nothing was
     stored.
     """
+    ERROR_REASON_DISPATCH_FULL: _ErrorReason.ValueType  # 27
+    """[RESOURCE_EXHAUSTED, with retry delay] Too many calls wait for their turn
+    at this node: no more may wait, the wait would outlast this call's own
+    time, or it gave way to one of higher priority. The delay is the wait as
+    estimated. Nothing was sent upstream.
+    """
+    ERROR_REASON_STORAGE_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 28
+    """[UNAVAILABLE, with retry delay] A write to durable storage failed and may
+    have taken effect or not; repeat with the same idempotency_key. A request
+    without one may have been stored and be carried out; there is no delay
+    then, for a repeat would be a second request.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Stable causes. The gRPC code of each cause is fixed and given in brackets.
@@ -203,8 +216,8 @@ ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 11
 quota is full.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 12
-"""[UNAVAILABLE, with retry delay] The node sheds load; nothing was sent
-upstream.
+"""[UNAVAILABLE, with retry delay] The node has more calls in progress than
+it takes at all; nothing was sent upstream.
 """
 ERROR_REASON_UPSTREAM_RATE_LIMITED: ErrorReason.ValueType  # 13
 """[RESOURCE_EXHAUSTED, with retry delay] Provider rate limit, HTTP 429."""
@@ -255,6 +268,18 @@ new key if the request may be charged again.
 ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 26
 """[FAILED_PRECONDITION] Durable storage is read-only or damaged; nothing was
 stored.
+"""
+ERROR_REASON_DISPATCH_FULL: ErrorReason.ValueType  # 27
+"""[RESOURCE_EXHAUSTED, with retry delay] Too many calls wait for their turn
+at this node: no more may wait, the wait would outlast this call's own
+time, or it gave way to one of higher priority. The delay is the wait as
+estimated. Nothing was sent upstream.
+"""
+ERROR_REASON_STORAGE_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 28
+"""[UNAVAILABLE, with retry delay] A write to durable storage failed and may
+have taken effect or not; repeat with the same idempotency_key. A request
+without one may have been stored and be carried out; there is no delay
+then, for a repeat would be a second request.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

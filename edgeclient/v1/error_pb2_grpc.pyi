@@ -25,7 +25,8 @@ Error contract of edgeclient.v1. Every other file of the package relies on it.
         google.rpc.RetryInfo     only if a retry can help
         google.rpc.BadRequest    for INVALID_ARGUMENT that has field paths,
                                  e.g. "messages[2].tool_call_id"
-        google.rpc.QuotaFailure  for RATE_LIMITED and QUEUE_FULL
+        google.rpc.QuotaFailure  for RATE_LIMITED, QUEUE_FULL and
+                                 DISPATCH_FULL
 
 2. A failure of one item of a batch, or of a job, is not a failure of the
    RPC that reports it. It is reported in-band with the message Error below,

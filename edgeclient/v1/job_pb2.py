@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65\x64geclient/v1/job.proto\x12\redgeclient.v1\x1a\x18\x65\x64geclient/v1/chat.proto\x1a\x19\x65\x64geclient/v1/error.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x04\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.edgeclient.v1.JobState\x12-\n\x08response\x18\x03 \x01(\x0b\x32\x1b.edgeclient.v1.ChatResponse\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x14.edgeclient.v1.Error\x12\x10\n\x08revision\x18\x05 \x01(\x03\x12\x15\n\rattempt_count\x18\x06 \x01(\x05\x12)\n\x08priority\x18\x07 \x01(\x0e\x32\x17.edgeclient.v1.Priority\x12\x17\n\x0fidempotency_key\x18\x08 \x01(\t\x12\r\n\x05label\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11next_attempt_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\npurge_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9b\x01\n\x10SubmitJobRequest\x12+\n\x07request\x18\x01 \x01(\x0b\x32\x1a.edgeclient.v1.ChatRequest\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\rresend_policy\x18\x03 \x01(\x0e\x32\x1b.edgeclient.v1.ResendPolicy\"v\n\x11SubmitJobResponse\x12\x1f\n\x03job\x18\x01 \x01(\x0b\x32\x12.edgeclient.v1.Job\x12\x11\n\tduplicate\x18\x02 \x01(\x08\x12-\n\ndurability\x18\x03 \x01(\x0e\x32\x19.edgeclient.v1.Durability\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"1\n\x0eGetJobResponse\x12\x1f\n\x03job\x18\x01 \x01(\x0b\x32\x12.edgeclient.v1.Job\"L\n\x0eWaitJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"2\n\x0fWaitJobResponse\x12\x1f\n\x03job\x18\x01 \x01(\x0b\x32\x12.edgeclient.v1.Job\";\n\x10WatchJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\x12\x16\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03\"4\n\x11WatchJobsResponse\x12\x1f\n\x03job\x18\x01 \x01(\x0b\x32\x12.edgeclient.v1.Job\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"4\n\x11\x43\x61ncelJobResponse\x12\x1f\n\x03job\x18\x01 \x01(\x0b\x32\x12.edgeclient.v1.Job\"\"\n\x10\x44\x65leteJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x13\n\x11\x44\x65leteJobResponse\"a\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\'\n\x06states\x18\x03 \x03(\x0e\x32\x17.edgeclient.v1.JobState\"M\n\x10ListJobsResponse\x12 \n\x04jobs\x18\x01 \x03(\x0b\x32\x12.edgeclient.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xb2\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_STATE_PENDING\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05\x12\x15\n\x11JOB_STATE_EXPIRED\x10\x06*^\n\x0cResendPolicy\x12\x1d\n\x19RESEND_POLICY_UNSPECIFIED\x10\x00\x12\x16\n\x12RESEND_POLICY_ONCE\x10\x01\x12\x17\n\x13RESEND_POLICY_NEVER\x10\x02*p\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44URABILITY_MEMORY\x10\x01\x12\x14\n\x10\x44URABILITY_LOCAL\x10\x02\x12\x19\n\x15\x44URABILITY_REPLICATED\x10\x03\x32\xca\x04\n\nJobService\x12N\n\tSubmitJob\x12\x1f.edgeclient.v1.SubmitJobRequest\x1a .edgeclient.v1.SubmitJobResponse\x12J\n\x06GetJob\x12\x1c.edgeclient.v1.GetJobRequest\x1a\x1d.edgeclient.v1.GetJobResponse\"\x03\x90\x02\x01\x12M\n\x07WaitJob\x12\x1d.edgeclient.v1.WaitJobRequest\x1a\x1e.edgeclient.v1.WaitJobResponse\"\x03\x90\x02\x01\x12U\n\tWatchJobs\x12\x1f.edgeclient.v1.WatchJobsRequest\x1a .edgeclient.v1.WatchJobsResponse\"\x03\x90\x02\x01\x30\x01\x12S\n\tCancelJob\x12\x1f.edgeclient.v1.CancelJobRequest\x1a .edgeclient.v1.CancelJobResponse\"\x03\x90\x02\x02\x12S\n\tDeleteJob\x12\x1f.edgeclient.v1.DeleteJobRequest\x1a .edgeclient.v1.DeleteJobResponse\"\x03\x90\x02\x02\x12P\n\x08ListJobs\x12\x1e.edgeclient.v1.ListJobsRequest\x1a\x1f.edgeclient.v1.ListJobsResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65\x64geclient/v1/job.proto\x12\redgeclient.v1\x1a\x18\x65\x64geclient/v1/chat.proto\x1a\x19\x65\x64geclient/v1/error.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x04\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.edgeclient.v1.JobState\x12-\n\x08response\x18\x03 \x01(\x0b\x32\x1b.edgeclient.v1.ChatResponse\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x14.edgeclient.v1.Error\x12\x10\n\x08revision\x18\x05 \x01(\x03\x12\x15\n\rattempt_count\x18\x06 \x01(\x05\x12)\n\x08priority\x18\x07 \x01(\x0e\x32\x17.edgeclient.v1.Priority\x12\x17\n\x0fidempotency_key\x18\x08 \x01(\t\x12\r\n\x05label\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11next_attempt_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\npurge_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaf\x01\n\x10SubmitJobRequest\x12+\n\x07request\x18\x01 \x01(\x0b\x32\x1a.edgeclient.v1.ChatRequest\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\rresend_policy\x18\x03 \x01(\x0e\x32\x1b.edgeclient.v1.ResendPolicy\x12\x12\n\ndeferrable\x18\x04 \x01(\x08\"v\n\x11SubmitJobResponse\x12\x1f\n\x03job\x18\x01 \x01(\x0b\x32\x12.edgeclient.v1.Job\x12\x11\n\tduplicate\x18\x02 \x01(\x08\x12-\n\ndurability\x18\x03 \x01(\x0e\x32\x19.edgeclient.v1.Durability\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"1\n\x0eGetJobResponse\x12\x1f\n\x03job\x18\x01 \x01(\x0b\x32\x12.edgeclient.v1.Job\"L\n\x0eWaitJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"2\n\x0fWaitJobResponse\x12\x1f\n\x03job\x18\x01 \x01(\x0b\x32\x12.edgeclient.v1.Job\";\n\x10WatchJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\x12\x16\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03\"4\n\x11WatchJobsResponse\x12\x1f\n\x03job\x18\x01 \x01(\x0b\x32\x12.edgeclient.v1.Job\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"4\n\x11\x43\x61ncelJobResponse\x12\x1f\n\x03job\x18\x01 \x01(\x0b\x32\x12.edgeclient.v1.Job\"\"\n\x10\x44\x65leteJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x13\n\x11\x44\x65leteJobResponse\"a\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\'\n\x06states\x18\x03 \x03(\x0e\x32\x17.edgeclient.v1.JobState\"M\n\x10ListJobsResponse\x12 \n\x04jobs\x18\x01 \x03(\x0b\x32\x12.edgeclient.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xb2\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_STATE_PENDING\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05\x12\x15\n\x11JOB_STATE_EXPIRED\x10\x06*^\n\x0cResendPolicy\x12\x1d\n\x19RESEND_POLICY_UNSPECIFIED\x10\x00\x12\x16\n\x12RESEND_POLICY_ONCE\x10\x01\x12\x17\n\x13RESEND_POLICY_NEVER\x10\x02*p\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44URABILITY_MEMORY\x10\x01\x12\x14\n\x10\x44URABILITY_LOCAL\x10\x02\x12\x19\n\x15\x44URABILITY_REPLICATED\x10\x03\x32\xca\x04\n\nJobService\x12N\n\tSubmitJob\x12\x1f.edgeclient.v1.SubmitJobRequest\x1a .edgeclient.v1.SubmitJobResponse\x12J\n\x06GetJob\x12\x1c.edgeclient.v1.GetJobRequest\x1a\x1d.edgeclient.v1.GetJobResponse\"\x03\x90\x02\x01\x12M\n\x07WaitJob\x12\x1d.edgeclient.v1.WaitJobRequest\x1a\x1e.edgeclient.v1.WaitJobResponse\"\x03\x90\x02\x01\x12U\n\tWatchJobs\x12\x1f.edgeclient.v1.WatchJobsRequest\x1a .edgeclient.v1.WatchJobsResponse\"\x03\x90\x02\x01\x30\x01\x12S\n\tCancelJob\x12\x1f.edgeclient.v1.CancelJobRequest\x1a .edgeclient.v1.CancelJobResponse\"\x03\x90\x02\x02\x12S\n\tDeleteJob\x12\x1f.edgeclient.v1.DeleteJobRequest\x1a .edgeclient.v1.DeleteJobResponse\"\x03\x90\x02\x02\x12P\n\x08ListJobs\x12\x1e.edgeclient.v1.ListJobsRequest\x1a\x1f.edgeclient.v1.ListJobsResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,42 +47,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOBSERVICE'].methods_by_name['DeleteJob']._serialized_options = b'\220\002\002'
   _globals['_JOBSERVICE'].methods_by_name['ListJobs']._loaded_options = None
   _globals['_JOBSERVICE'].methods_by_name['ListJobs']._serialized_options = b'\220\002\001'
-  _globals['_JOBSTATE']._serialized_start=1608
-  _globals['_JOBSTATE']._serialized_end=1786
-  _globals['_RESENDPOLICY']._serialized_start=1788
-  _globals['_RESENDPOLICY']._serialized_end=1882
-  _globals['_DURABILITY']._serialized_start=1884
-  _globals['_DURABILITY']._serialized_end=1996
+  _globals['_JOBSTATE']._serialized_start=1628
+  _globals['_JOBSTATE']._serialized_end=1806
+  _globals['_RESENDPOLICY']._serialized_start=1808
+  _globals['_RESENDPOLICY']._serialized_end=1902
+  _globals['_DURABILITY']._serialized_start=1904
+  _globals['_DURABILITY']._serialized_end=2016
   _globals['_JOB']._serialized_start=161
   _globals['_JOB']._serialized_end=673
   _globals['_SUBMITJOBREQUEST']._serialized_start=676
-  _globals['_SUBMITJOBREQUEST']._serialized_end=831
-  _globals['_SUBMITJOBRESPONSE']._serialized_start=833
-  _globals['_SUBMITJOBRESPONSE']._serialized_end=951
-  _globals['_GETJOBREQUEST']._serialized_start=953
-  _globals['_GETJOBREQUEST']._serialized_end=984
-  _globals['_GETJOBRESPONSE']._serialized_start=986
-  _globals['_GETJOBRESPONSE']._serialized_end=1035
-  _globals['_WAITJOBREQUEST']._serialized_start=1037
-  _globals['_WAITJOBREQUEST']._serialized_end=1113
-  _globals['_WAITJOBRESPONSE']._serialized_start=1115
-  _globals['_WAITJOBRESPONSE']._serialized_end=1165
-  _globals['_WATCHJOBSREQUEST']._serialized_start=1167
-  _globals['_WATCHJOBSREQUEST']._serialized_end=1226
-  _globals['_WATCHJOBSRESPONSE']._serialized_start=1228
-  _globals['_WATCHJOBSRESPONSE']._serialized_end=1280
-  _globals['_CANCELJOBREQUEST']._serialized_start=1282
-  _globals['_CANCELJOBREQUEST']._serialized_end=1316
-  _globals['_CANCELJOBRESPONSE']._serialized_start=1318
-  _globals['_CANCELJOBRESPONSE']._serialized_end=1370
-  _globals['_DELETEJOBREQUEST']._serialized_start=1372
-  _globals['_DELETEJOBREQUEST']._serialized_end=1406
-  _globals['_DELETEJOBRESPONSE']._serialized_start=1408
-  _globals['_DELETEJOBRESPONSE']._serialized_end=1427
-  _globals['_LISTJOBSREQUEST']._serialized_start=1429
-  _globals['_LISTJOBSREQUEST']._serialized_end=1526
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1528
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1605
-  _globals['_JOBSERVICE']._serialized_start=1999
-  _globals['_JOBSERVICE']._serialized_end=2585
+  _globals['_SUBMITJOBREQUEST']._serialized_end=851
+  _globals['_SUBMITJOBRESPONSE']._serialized_start=853
+  _globals['_SUBMITJOBRESPONSE']._serialized_end=971
+  _globals['_GETJOBREQUEST']._serialized_start=973
+  _globals['_GETJOBREQUEST']._serialized_end=1004
+  _globals['_GETJOBRESPONSE']._serialized_start=1006
+  _globals['_GETJOBRESPONSE']._serialized_end=1055
+  _globals['_WAITJOBREQUEST']._serialized_start=1057
+  _globals['_WAITJOBREQUEST']._serialized_end=1133
+  _globals['_WAITJOBRESPONSE']._serialized_start=1135
+  _globals['_WAITJOBRESPONSE']._serialized_end=1185
+  _globals['_WATCHJOBSREQUEST']._serialized_start=1187
+  _globals['_WATCHJOBSREQUEST']._serialized_end=1246
+  _globals['_WATCHJOBSRESPONSE']._serialized_start=1248
+  _globals['_WATCHJOBSRESPONSE']._serialized_end=1300
+  _globals['_CANCELJOBREQUEST']._serialized_start=1302
+  _globals['_CANCELJOBREQUEST']._serialized_end=1336
+  _globals['_CANCELJOBRESPONSE']._serialized_start=1338
+  _globals['_CANCELJOBRESPONSE']._serialized_end=1390
+  _globals['_DELETEJOBREQUEST']._serialized_start=1392
+  _globals['_DELETEJOBREQUEST']._serialized_end=1426
+  _globals['_DELETEJOBRESPONSE']._serialized_start=1428
+  _globals['_DELETEJOBRESPONSE']._serialized_end=1447
+  _globals['_LISTJOBSREQUEST']._serialized_start=1449
+  _globals['_LISTJOBSREQUEST']._serialized_end=1546
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1548
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1625
+  _globals['_JOBSERVICE']._serialized_start=2019
+  _globals['_JOBSERVICE']._serialized_end=2605
 # @@protoc_insertion_point(module_scope)

@@ -235,8 +235,20 @@ class SubmitJobRequest(_message.Message):
     REQUEST_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
     RESEND_POLICY_FIELD_NUMBER: _builtins.int
+    DEFERRABLE_FIELD_NUMBER: _builtins.int
     resend_policy: Global___ResendPolicy.ValueType
     """What to do when an attempt was sent and its outcome is unknown."""
+    deferrable: _builtins.bool
+    """The answer may take a day or more. Together with request.priority
+    PRIORITY_LOW it permits the node to use the provider's half-price
+    interfaces, if its operator has switched that on; one of the two alone
+    changes nothing. The ttl has to leave the provider its time (at least 24
+    hours and some in reserve; unset, the node gives it enough), else the job
+    is sent like any other, and so is one with a conversation_id or for a model
+    that those interfaces do not serve. While the provider holds it the job is
+    JOB_STATE_RUNNING and does not expire, for it may be billed; a cancelled
+    one ends when the provider lets it go, and succeeds if it was answered.
+    """
     @_builtins.property
     def request(self) -> _chat_pb2.ChatRequest:
         """What to ask. offline_policy is ignored; timeout limits one attempt."""
@@ -253,10 +265,11 @@ class SubmitJobRequest(_message.Message):
         request: _chat_pb2.ChatRequest | None = ...,
         ttl: _duration_pb2.Duration | None = ...,
         resend_policy: Global___ResendPolicy.ValueType = ...,
+        deferrable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "resend_policy", b"resend_policy", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deferrable", b"deferrable", "request", b"request", "resend_policy", b"resend_policy", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

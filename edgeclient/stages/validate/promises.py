@@ -2,8 +2,8 @@
 
 A request that relies on it is refused: a device that believes its request is stored, or safe to repeat, must not learn
 otherwise after a power cut. `OFFLINE_POLICY_STALE` and the cache policies that merely permit a hit are true as they
-stand: without a cache there never is one. `CACHE_POLICY_ONLY` is answered with a cache miss by the stage, once the
-request is known to be valid.
+stand: without a cache there never is one. `CACHE_POLICY_ONLY` is answered with a cache miss by the cache's stage, and
+where there is none, by this one.
 """
 
 from collections.abc import Mapping

@@ -46,6 +46,13 @@ def violations(request: chat_pb2.ChatRequest, model: ModelSpec | None, rules: Ru
     return found
 
 
+def template_violations(request: chat_pb2.ChatRequest, rules: Rules) -> Findings:
+    """What is wrong with the names of a template and of its variables, before either is looked for."""
+    found = Findings()
+    found.look(request, rules.template, "")
+    return found
+
+
 def _check_stop(request: chat_pb2.ChatRequest, found: Findings) -> None:
     for index, each in enumerate(request.stop[:MOST_STOP]):
         if not each:

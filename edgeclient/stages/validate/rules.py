@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from edgeclient.config.schema import ChatConfig
 from edgeclient.stages.validate.checks import choice, count, number, span, text
-from edgeclient.stages.validate.findings import Check
+from edgeclient.stages.validate.findings import Check, shown
 from edgeclient.stages.validate.json_text import answer_schema_problem, arguments_problem, parameters_problem
 from edgeclient.v1 import chat_pb2
 
@@ -20,10 +20,13 @@ MOST_STOP = 8
 MOST_TOOLS = 64
 MOST_PARTS = 256
 MOST_CALLS = 128
+MOST_VARIABLES = 32
+MOST_VALUE = 4096
 _MOST_INT32 = 2**31 - 1
 _KEY = text(most=64, pattern=r"[A-Za-z0-9_.:-]", alphabet="characters of [A-Za-z0-9_.:-]")
 _CALL_ID = text(most=64, pattern=r"[\x20-\x7e]", alphabet="printable ASCII characters")
 _FUNCTION_NAME = text(most=64, pattern=r"[A-Za-z0-9_-]", alphabet="characters of [A-Za-z0-9_-]")
+_VARIABLE_NAME = text(most=64, pattern=r"[A-Za-z0-9_]", alphabet="characters of [A-Za-z0-9_]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +35,13 @@ class Rules:
 
     Attributes:
         request, message, tool_call, function, tool_choice, response_format: Rows of the type.
+        template: Rows of a request that names a template, looked at before it is written out.
         most_messages: Most messages in a conversation.
         extra_keys: Keys that `extra_json` may hold.
         durable: The node has a durable queue.
     """
 
+    template: Mapping[str, Check]
     request: Mapping[str, Check]
     message: Mapping[str, Check]
     tool_call: Mapping[str, Check]
@@ -56,6 +61,7 @@ def rules(config: ChatConfig, *, durable: bool = False) -> Rules:
         durable: The node has a durable queue, so requests that need one may pass.
     """
     return Rules(
+        template={"template": _KEY, "variables": _variables},
         request={
             "model": text(most=MOST_MODEL_NAME),
             "messages": count(most=config.max_messages, what="messages"),
@@ -95,3 +101,14 @@ def rules(config: ChatConfig, *, durable: bool = False) -> Rules:
         extra_keys=tuple(config.extra_keys),
         durable=durable,
     )
+
+
+def _variables(value: Mapping[str, str]) -> str | None:
+    if len(value) > MOST_VARIABLES:
+        return f"has {len(value)} variables; at most {MOST_VARIABLES} are allowed"
+    for name in sorted(value):
+        if problem := _VARIABLE_NAME(name):
+            return f"the name {shown(name)} {problem}"
+        if len(value[name]) > MOST_VALUE:
+            return f"the value of {name} has {len(value[name])} characters; at most {MOST_VALUE} are allowed"
+    return None
