@@ -79,26 +79,39 @@ class SpoolBench:
     async def close(self) -> None:
         await self._spool.close()
 
+    @property
+    def config(self) -> SpoolConfig:
+        return SpoolConfig(directory=str(self.directory), **self.settings)
+
     async def reopen(self) -> SqliteSpool:
         """Close it properly, and open it again."""
         await self._spool.close()
-        self._spool = self._new()
+        self.renew()
         return await self.open()
 
     async def crash(self, meanwhile: Callable[[], None] = lambda: None) -> SqliteSpool:
         """What `kill -9` leaves is what the files hold now; what happens to them before the next start is up to you."""
+        await self.kill(meanwhile)
+        return await self.open()
+
+    async def kill(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """A crash that nobody has noticed yet."""
         left = self.directory
         meanwhile()
         self._number += 1
         shutil.copytree(left, self.directory)
         await self._spool.close()
         shutil.rmtree(left)
+        self.renew()
+
+    def renew(self) -> None:
+        """The next process, which knows nothing; nobody has opened the queue in it."""
         self._spool = self._new()
-        return await self.open()
 
     def _new(self) -> SqliteSpool:
-        config = SpoolConfig(directory=str(self.directory), **self.settings)
-        return SqliteSpool(config, vault=self.vault, observe=self.events.append, time_source=self.time, **self.options)
+        return SqliteSpool(
+            self.config, vault=self.vault, observe=self.events.append, time_source=self.time, **self.options
+        )
 
 
 def new_job(job_id: str = "job-1", *, prompt: str = "Is 97 degrees hot?", **over: Any) -> NewJob:

@@ -33,6 +33,7 @@ class JobFinished(Event):
         attempt_count: Attempts that counted.
         age_s: Time since it was accepted.
         possibly_billed: It did not succeed, and may have been billed all the same.
+        model: Id of the model that its attempts asked; "" if none was made.
     """
 
     job_id: str
@@ -42,19 +43,22 @@ class JobFinished(Event):
     attempt_count: int
     age_s: float
     possibly_billed: bool
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolPaused(Event):
-    """No stored jobs are sent for now, for a reason that concerns all of them.
+    """Stored jobs are not sent for now, for a reason that concerns all of them, or all of one model.
 
     Attributes:
         cause: Name of the error reason, such as UPSTREAM_CREDENTIALS or STORAGE_UNAVAILABLE.
         problem: What is wrong and what would be right.
+        model: Which model; "": it concerns all.
     """
 
     cause: str
     problem: str
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +66,13 @@ class SpoolResumed(Event):
     """What kept stored jobs from being sent is over.
 
     Attributes:
-        cause: As in the `SpoolPaused` before it.
+        cause, model: As in the `SpoolPaused` before it.
         duration_s: How long it lasted.
     """
 
     cause: str
     duration_s: float
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +97,26 @@ class SpoolDamaged(Event):
 
     Attributes:
         saved, lost: Rows.
+        spoilt: Rows of those saved that ended as DEAD, because something of them was damaged.
         moved_to: The damaged file.
     """
 
     saved: int
     lost: int
+    spoilt: int
     moved_to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolFellBack(Event):
+    """The database of the durable queue is older than what was acknowledged: its log was lost, or a copy put in place.
+
+    What had been sent since may be sent once more.
+
+    Attributes:
+        commits: Commits that are missing.
+        lost: Requests that were accepted in them, and are counted as lost.
+    """
+
+    commits: int
+    lost: int

@@ -13,6 +13,8 @@ class Spool(Protocol):
     """The durable queue. Every method that changes something returns after its commit with fsync.
 
     Raises, from all methods: `Rejected(STORAGE_UNAVAILABLE)` if the storage cannot be used; nothing was changed then.
+    From those that change something: `Unavailable(STORAGE_OUTCOME_UNKNOWN)` if a write failed and nobody can say
+    whether it happened; to do it again is safe, except to accept what has no key.
     """
 
     async def accept(self, new: NewJob) -> Accepted:
@@ -26,6 +28,10 @@ class Spool(Protocol):
 
     async def begin(self, job_id: str) -> Attempt | None:
         """Commit the intent to send; None if the job is not runnable any more (expired ones are moved to EXPIRED)."""
+        ...
+
+    async def peek(self, job_id: str) -> Job | None:
+        """A job that `begin` would begin, with its request, without beginning it; None: it would not."""
         ...
 
     async def begun(self, job_id: str) -> Attempt | None:
@@ -124,12 +130,12 @@ def content_digest(request: chat_pb2.ChatRequest) -> bytes:
     """Hash of every field that shapes the answer: all but delivery and order (see ChatRequest.idempotency_key)."""
     shaping = chat_pb2.ChatRequest()
     shaping.CopyFrom(request)
-    for name in _DELIVERY:
+    for name in DELIVERY:
         shaping.ClearField(name)  # type: ignore[arg-type]  # the stub wants literals
     return hashlib.sha256(shaping.SerializeToString(deterministic=True)).digest()
 
 
-_DELIVERY = (
+DELIVERY = (
     "idempotency_key",
     "priority",
     "cache_policy",

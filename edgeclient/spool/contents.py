@@ -5,9 +5,9 @@ place, must never become an altered prompt or an answer to somebody else. What d
 counts as lost.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
+from typing import NamedTuple
 
 import apsw
 
@@ -26,9 +26,12 @@ class Part(Enum):
     ERROR = 3
     DIGEST = 4
 
+    def __init__(self, number: int) -> None:
+        self.number = number  # `value` costs ten times as much, and each accept wants it often
+        self.place = (1).to_bytes(4) + number.to_bytes(1)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sealed:
+
+class Sealed(NamedTuple):
     """A part in the form that is stored."""
 
     part: Part
@@ -51,13 +54,27 @@ class Contents:
 
     def seal(self, job_id: str, caller: str, part: Part, plaintext: bytes) -> Sealed:
         """A part in the form that is stored."""
-        place = _place(caller, job_id, part)
-        sealed = self._vault.seal(self._key(caller, make=True), place, plaintext)
-        return Sealed(part=part, sealed=sealed, checksum=checksum(place, sealed))
+        return self.seal_all(job_id, caller, (part, plaintext))[0]
+
+    def seal_all(self, job_id: str, caller: str, *parts: tuple[Part, bytes]) -> list[Sealed]:
+        """Parts of one job in the form that is stored."""
+        key, job_place = self._key(caller, make=True), _job_place(caller, job_id)
+        seal, all_sealed = self._vault.seal, []
+        for part, plaintext in parts:
+            place = job_place + part.place
+            sealed = seal(key, place, plaintext)
+            all_sealed.append(Sealed(part, sealed, checksum(place, sealed)))
+        return all_sealed
+
+    def add(self, seq: int, request: Sealed, digest: Sealed) -> None:
+        """Store what a new job has."""
+        first = (seq, request.part.number, request.sealed, request.checksum)
+        second = (seq, digest.part.number, digest.sealed, digest.checksum)
+        self._connection.execute(self._sql["add_contents"], first + second)
 
     def store(self, seq: int, part: Sealed) -> None:
         """Store a part, in place of the one before."""
-        values = {"seq": seq, "part": part.part.value, "sealed": part.sealed, "checksum": part.checksum}
+        values = {"seq": seq, "part": part.part.number, "sealed": part.sealed, "checksum": part.checksum}
         self._connection.execute(self._sql["put_content"], values)
 
     def put(self, seq: int, job_id: str, caller: str, part: Part, plaintext: bytes) -> None:
@@ -70,7 +87,7 @@ class Contents:
         Raises:
             DamagedError: It is not what was stored.
         """
-        found = self._connection.execute(self._sql["get_content"], {"seq": seq, "part": part.value}).fetchone()
+        found = self._connection.execute(self._sql["get_content"], {"seq": seq, "part": part.number}).fetchone()
         return None if found is None else self.checked(job_id, caller, part, found[0], found[1])
 
     def checked(self, job_id: str, caller: str, part: Part, sealed: bytes, stored_checksum: bytes) -> bytes:
@@ -79,7 +96,7 @@ class Contents:
         Raises:
             DamagedError: They are not what was stored.
         """
-        place = _place(caller, job_id, part)
+        place = _job_place(caller, job_id) + part.place
         if checksum(place, sealed) != stored_checksum:
             raise DamagedError(f"the stored {part.name.lower()} of job {job_id} is damaged")
         try:
@@ -92,7 +109,7 @@ class Contents:
         if part is None:
             self._connection.execute(self._sql["drop_content"], {"seq": seq})
         else:
-            self._connection.execute(self._sql["drop_part"], {"seq": seq, "part": part.value})
+            self._connection.execute(self._sql["drop_part"], {"seq": seq, "part": part.number})
 
     def drop_key(self, caller: str) -> None:
         """Make all content of a caller unreadable, wherever a copy of it is."""
@@ -126,7 +143,7 @@ def checksum(place: bytes, sealed: bytes) -> bytes:
     return blake2b(place + sealed, digest_size=_CHECKSUM_BYTES).digest()
 
 
-def _place(caller: str, job_id: str, part: Part) -> bytes:
-    """Whose, which and what; each with its length, so that no two places read the same."""
-    fields = (caller.encode(), job_id.encode(), part.value.to_bytes(1))
-    return b"".join(len(each).to_bytes(4) + each for each in fields)
+def _job_place(caller: str, job_id: str) -> bytes:
+    """Whose and which; with `Part.place`, what. Each with its length, so that no two places read the same."""
+    whose, which = caller.encode(), job_id.encode()
+    return len(whose).to_bytes(4) + whose + len(which).to_bytes(4) + which

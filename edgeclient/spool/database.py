@@ -2,29 +2,52 @@
 
 WAL with synchronous=FULL: a commit has returned only after its fsync. locking_mode=EXCLUSIVE: one process, one
 connection, no shared memory, and none of the races that come with several. secure_delete: what is deleted is
-overwritten. Numbers: a cache of 4 MiB keeps the indexes of 100,000 rows warm; the log is cut to 8 MiB after a
-checkpoint, so that a burst does not hold disk space for ever.
+overwritten. Numbers: a cache of 4 MiB keeps the indexes of 100,000 rows warm; the log goes into the file whenever it
+has come to 8 MiB (each time a page that was written again and again is written once), and is cut to that size, so that
+a burst does not hold disk space for ever.
 
 A file of a newer version is refused, because this one does not know what its rows promise. A schema is changed in one
 transaction, together with its number: a process that is killed on the way leaves the old one or the new one.
+
+What finds damage, layer by layer:
+
+* SQLite's own log: each frame has a checksum. A torn or cut log loses its end, silently; the mark (`mark.py`) tells.
+* `cell_size_check`, and what SQLite meets on its way: a page that is no page. Nothing of what stands in the cells.
+* `integrity_check`, after an end that was not clean: trees, lists of pages, types and rules of columns, and whether
+  every index names the rows that there are. A key that is altered in an index alone would let a repeat in as new.
+* The checksum of each row (`rows.py`), at every start and whenever a row is read: a page is sound to SQLite and a bit
+  of a column is not what was written. SQLite computes it with each write; a trigger keeps a row that does not check
+  from being written again, for that would vouch for what is wrong.
+* The checksum of each part of the content over its place and bytes (`contents.py`), whenever it is read.
+
+What nothing here finds: a page that is whole and old, because the disk dropped a write that it had acknowledged.
 """
 
 import contextlib
 import stat
+import zlib
 from pathlib import Path
 
 import apsw
 
 from edgeclient.config.setting import SettingError
+from edgeclient.spool.diagnosis import cause, obstacle
 from edgeclient.spool.statements import migrations
 
 NAME = "spool.db"
 PAGE_BYTES = 4096
 _CACHE_KIB = 4096
 _LOG_BYTES = 8 * 1024 * 1024
+LOG_PAGES = _LOG_BYTES // PAGE_BYTES
 _APPLICATION_ID = 0x45444745  # "EDGE"
+_WHILE_MIGRATING = 2  # a full queue, of which a table stands there twice
 
-DAMAGE = (apsw.CorruptError, apsw.NotADBError)
+
+class DamagedDatabaseError(Exception):
+    """The file holds no sound database."""
+
+
+DAMAGE = (apsw.CorruptError, apsw.NotADBError, DamagedDatabaseError)
 FAULTS = (
     *DAMAGE,
     apsw.IOError,
@@ -39,10 +62,6 @@ FAULTS = (
     apsw.ConnectionClosedError,
 )
 """What SQLite raises because of the storage, not because of us."""
-
-
-class DamagedDatabaseError(Exception):
-    """The file holds no sound database."""
 
 
 def prepare_directory(directory: Path) -> None:
@@ -60,11 +79,13 @@ def prepare_directory(directory: Path) -> None:
         raise SettingError([f"spool.directory: {directory} is not a folder"]) from None
     except OSError as error:
         raise refused(directory, error.strerror or str(error)) from None
+    if obstacle(directory):
+        raise refused(directory, "")
 
 
 def refused(directory: Path, why: str) -> SettingError:
     """The folder cannot be used; says why and what would be right."""
-    return SettingError([f"spool.directory: {directory} cannot be written ({why}); it needs a folder of its own"])
+    return SettingError([f"spool.directory: {directory} cannot be used: {cause(directory, why)}"])
 
 
 def connect(
@@ -88,12 +109,13 @@ def connect(
         path.touch(0o600)
     connection = apsw.Connection(str(path), vfs=vfs)
     try:
+        add_functions(connection)
         connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()  # before any read: no shared memory, ever
         _refuse_foreign(connection, path)
         _configure(connection, max_bytes=max_bytes, synchronous=synchronous)
         if check:
             _check(connection)
-        _migrate(connection)
+        _migrate(connection, max_bytes=max_bytes)
     except DAMAGE as error:
         connection.close(force=True)
         raise DamagedDatabaseError(str(error)) from None
@@ -101,6 +123,11 @@ def connect(
         connection.close(force=True)
         raise
     return connection
+
+
+def add_functions(connection: apsw.Connection) -> None:
+    """What the schema calls when a row is written. It is pure: a schema that was tampered with could not abuse it."""
+    connection.create_scalar_function("crc32", zlib.crc32, 1, deterministic=True, flags=apsw.SQLITE_INNOCUOUS)  # type: ignore[arg-type]  # the schema gives it bytes
 
 
 def set_most_bytes(connection: apsw.Connection, most_bytes: int) -> None:
@@ -121,13 +148,14 @@ def _configure(connection: apsw.Connection, *, max_bytes: int, synchronous: str)
         "cell_size_check = ON",
         f"cache_size = -{_CACHE_KIB}",
         f"journal_size_limit = {_LOG_BYTES}",
+        f"wal_autocheckpoint = {LOG_PAGES}",
     ):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     set_most_bytes(connection, max_bytes)
 
 
 def _check(connection: apsw.Connection) -> None:
-    found = connection.execute("PRAGMA quick_check(1)").fetchone()
+    found = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if found != ("ok",):
         raise DamagedDatabaseError(str(found[0]) if found else "no answer from the check")
 
@@ -145,10 +173,17 @@ def _refuse_foreign(connection: apsw.Connection, path: Path) -> None:
         raise SettingError([f"spool.directory: {path} is a database of another program"])
 
 
-def _migrate(connection: apsw.Connection) -> None:
+def _migrate(connection: apsw.Connection, *, max_bytes: int) -> None:
     version = connection.pragma("user_version")
-    for number, script in enumerate(migrations()[version:], start=version + 1):
+    scripts = migrations()[version:]
+    if not scripts:
+        return
+    connection.execute("PRAGMA foreign_keys = OFF").fetchall()  # else a table that is made anew takes its content along
+    set_most_bytes(connection, _WHILE_MIGRATING * max_bytes)
+    for number, script in enumerate(scripts, start=version + 1):
         with connection:
             connection.execute(script)
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {number}")
+    connection.execute("PRAGMA foreign_keys = ON").fetchall()
+    set_most_bytes(connection, max_bytes)

@@ -1,10 +1,14 @@
 """What the queue counts: a part that is stored with every commit, and a part that is counted anew at each start."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
+from typing import Any
 
 from edgeclient.core.jobs import JobKind, JobState, SpoolStats
-from edgeclient.spool.rows import Row
+from edgeclient.spool.database import DamagedDatabaseError
+from edgeclient.spool.rows import Row, checksum
 from edgeclient.spool.ttl_clock import Anchor
 
 _PENDING = (JobState.QUEUED, JobState.RETRY_WAIT)
@@ -29,6 +33,7 @@ class Ledger:
     boot_id: str = ""
     boot_ms: int = 0
     wall_ms: int = 0
+    queue_id: str = ""
 
     def anchor(self) -> Anchor:
         """The stored moment."""
@@ -43,15 +48,33 @@ class Ledger:
 
     def values(self) -> dict[str, int | str]:
         """All of it by name, to be stored."""
-        return {name: getattr(self, name) for name in _NAMES}
+        return dict(zip(_NAMES, _all(self), strict=True))
 
-    def restore(self, values: dict[str, int | str]) -> None:
+    def snapshot(self) -> tuple[int | str, ...]:
+        """All of it, for `restore`."""
+        snapshot: tuple[int | str, ...] = _all(self)
+        return snapshot
+
+    def restore(self, snapshot: tuple[int | str, ...]) -> None:
         """As it was."""
-        for name, value in values.items():
+        for name, value in zip(_NAMES, snapshot, strict=True):
             setattr(self, name, value)
 
 
 _NAMES = tuple(each.name for each in fields(Ledger))
+_all = attrgetter(*_NAMES)
+
+
+def ledger_of(found: Sequence[Any]) -> Ledger:
+    """The ledger of its columns, the checksum the last of them.
+
+    Raises:
+        DamagedDatabaseError: They are not what was written.
+    """
+    *values, stored = found
+    if checksum(values) != stored:
+        raise DamagedDatabaseError("the counts of the queue are not what was written")
+    return Ledger(**dict(zip(_NAMES, values, strict=True)))
 
 
 @dataclass(slots=True)
@@ -108,3 +131,11 @@ class Tally:
         self.by_caller[caller] -= 1
         if not self.by_caller[caller]:
             del self.by_caller[caller]
+
+
+def counted(rows: Iterable[Row]) -> Tally:
+    """The tally of these rows."""
+    tally = Tally()
+    for row in rows:
+        tally.moved(None, row)
+    return tally

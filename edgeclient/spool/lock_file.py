@@ -1,9 +1,10 @@
 """One daemon per queue: a locked file beside the database, with the pid of who holds it.
 
 SQLite's own lock would do, but it cannot say who; and it is taken only with the first read. The file also tells after a
-crash that the end was not clean: who closes properly empties it.
+crash that the end was not clean: who closes properly blanks it.
 """
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from edgeclient.config.setting import SettingError
 
 NAME = "spool.lock"
+_NOTE_BYTES = 32
 
 
 class LockFile:
@@ -34,21 +36,24 @@ class LockFile:
             raise SettingError(
                 [f"spool.directory: {directory} is in use by another edgeclient (pid {pid}); give each its own folder"]
             ) from None
-        self.was_clean = not _holder(self._descriptor)
-        self._write(f"{os.getpid()}\n")
+        try:
+            self.was_clean = not _holder(self._descriptor)
+            self._write(f"{os.getpid()}\n")
+        except OSError:
+            os.close(self._descriptor)
+            raise
 
     def close(self, *, clean: bool) -> None:
-        """Let others use the queue."""
-        try:
+        """Let others use the queue. A disk that does not take the note makes it an end that was not clean."""
+        with contextlib.suppress(OSError):
             if clean:
                 self._write("")
-        finally:
-            os.close(self._descriptor)
+        os.close(self._descriptor)
 
     def _write(self, text: str) -> None:
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, text.encode("ascii"), 0)
+        """In place, so that a full disk has room for it."""
+        os.pwrite(self._descriptor, text.ljust(_NOTE_BYTES).encode("ascii"), 0)
 
 
 def _holder(descriptor: int) -> str:
-    return os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+    return os.pread(descriptor, _NOTE_BYTES, 0).decode("ascii", "replace").strip()

@@ -1,6 +1,7 @@
 """The files of a queue that no daemon has: locked, checked and opened, and nothing recovered."""
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -11,16 +12,18 @@ from edgeclient.config.setting import SettingError
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.spool import database
 from edgeclient.spool.contents import Contents
-from edgeclient.spool.ledger import Ledger, Tally
+from edgeclient.spool.ledger import Ledger, counted, ledger_of
 from edgeclient.spool.lock_file import LockFile
+from edgeclient.spool.mark import Mark
 from edgeclient.spool.room import Room
+from edgeclient.spool.rows import Row, is_sound
 from edgeclient.spool.sealing import PlainVault, Vault
 from edgeclient.spool.session import Session
 from edgeclient.spool.statements import statements
-from edgeclient.spool.ttl_clock import QueueClock, SystemTime
+from edgeclient.spool.ttl_clock import QueueClock, TimeSource
 
 _NAME = re.compile(r"^-- name: (operator_[a-z_]+)$", re.MULTILINE)
-_NO_CAP_BYTES = 1 << 43  # the cap is there to refuse new requests, and nobody accepts any here
+_NO_CAP_BYTES = 1 << 43  # the cap is there to refuse new requests; of those, `Room` refuses what a retry would add
 
 
 class QueueInUseError(Exception):
@@ -48,7 +51,7 @@ def locked(directory: Path) -> LockFile:
         raise QueueUnusableError(f"the queue in {directory} cannot be locked: {error.strerror}") from None
 
 
-def offline_session(directory: Path, vault: Vault, config: SpoolConfig) -> Session:
+def offline_session(directory: Path, vault: Vault, config: SpoolConfig, time_source: TimeSource) -> Session:
     """What operations work with. Wants the lock.
 
     Raises:
@@ -57,22 +60,27 @@ def offline_session(directory: Path, vault: Vault, config: SpoolConfig) -> Sessi
     try:
         connection = database.connect(directory / database.NAME, max_bytes=_NO_CAP_BYTES, check=False)
     except database.DamagedDatabaseError as error:
-        why = f"the queue in {directory} is damaged ({error}); start the daemon, it saves what can be saved"
-        raise QueueUnusableError(why) from None
+        raise QueueUnusableError(damaged(directory, error)) from None
     except (SettingError, apsw.Error) as error:
         raise QueueUnusableError(f"the queue in {directory} cannot be opened: {error}") from None
     try:
         ledger = _ledger(connection, directory, vault)
+        mark = Mark(directory)
         return Session(
             connection=connection,
             config=config,
-            ledger=ledger,
-            tally=_tally(connection),
-            clock=QueueClock(SystemTime(), ledger.anchor()),
+            tally=counted(_sound_rows(connection)),
+            clock=QueueClock(time_source, ledger.anchor()),
             contents=Contents(connection, vault),
             room=Room(directory, config),
             live=set(),
+            mark=mark,
+            missing=mark.settle(ledger),
+            ledger=ledger,
         )
+    except (*database.DAMAGE, UnicodeDecodeError) as error:
+        connection.close(force=True)
+        raise QueueUnusableError(damaged(directory, error)) from None
     except BaseException:
         connection.close(force=True)
         raise
@@ -100,21 +108,20 @@ def operator_statements() -> dict[str, str]:
 
 
 def _ledger(connection: apsw.Connection, directory: Path, vault: Vault) -> Ledger:
-    cursor = connection.execute(statements()["load_ledger"])
-    names = [column[0] for column in cursor.get_description()]
-    found = cursor.fetchone()
+    found = connection.execute(statements()["load_ledger"]).fetchone()
     if found is None:
         raise QueueUnusableError(f"the queue in {directory} was never used")
-    ledger = Ledger(**dict(zip(names, found, strict=True)))
+    ledger = ledger_of(found)
     if problem := scheme_problem(ledger.scheme, vault.scheme):
         raise QueueUnusableError(f"the queue in {directory} {problem}")
     return ledger
 
 
-def _tally(connection: apsw.Connection) -> Tally:
-    tally = Tally()
-    for caller, kind, state, count, size_bytes in connection.execute(statements()["count_rows"]):
-        tally.by_kind[kind, state] += count
-        tally.by_caller[caller] += count
-        tally.content_bytes += size_bytes
-    return tally
+def _sound_rows(connection: apsw.Connection) -> Iterator[Row]:
+    """Those that check; `verified` tells of the others."""
+    return (Row._make(each) for each in connection.execute(statements()["every_row"]) if is_sound(each))
+
+
+def damaged(directory: Path, error: Exception) -> str:
+    """What is told of a queue that is not what was written."""
+    return f"the queue in {directory} is damaged ({error}); start the daemon, it saves what can be saved"

@@ -18,8 +18,9 @@ class Operation(Generic[T]):
     Attributes:
         run: What to do, within a transaction.
         future: Who waits for it; None: nobody.
-        accepts: Id of the job that it stores: it is refused when there is no room, and withdrawn if its commit was
-            reported as failed and happened after all.
+        accepts: Id of the job that it stores: it is refused when there is no room.
+        keyed: Whoever accepts can repeat it safely. If not, and nobody can say whether its commit happened, it is
+            withdrawn when that is known.
         scrubs: It destroys content; it is done only when the log holds none of it either.
         orphaned: What to do with a result that nobody takes, because who asked was cancelled.
     """
@@ -27,6 +28,7 @@ class Operation(Generic[T]):
     run: Callable[[Session], T]
     future: asyncio.Future[T] | None
     accepts: str = ""
+    keyed: bool = False
     scrubs: bool = False
     orphaned: Callable[[T], Operate | None] | None = None
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edgeclient.core.errors import Reason, Rejected
-from edgeclient.core.jobs import Job, JobState, Waiting
+from edgeclient.core.jobs import RUNNABLE, Job, JobKind, JobState, Waiting
 from edgeclient.spool.contents import DamagedError, Part
 from edgeclient.spool.rows import Row, to_waiting
 from edgeclient.spool.session import Session, as_list
@@ -51,6 +51,24 @@ def changed_since(session: Session, caller: str, revision: int, job_ids: Sequenc
 def waiting(session: Session) -> list[Waiting]:
     """All runnable jobs, in order of acceptance."""
     return [to_waiting(columns, session.clock) for columns in session.run("waiting")]
+
+
+def peek(session: Session, job_id: str) -> Job | None:
+    """A job that waits and whose time is not over, with its request."""
+    row = session.maybe("job_by_id", id=job_id)
+    if row is None or row.kind != JobKind.JOB.value or JobState(row.state) not in RUNNABLE:
+        return None
+    request = request_of(session, row) if row.expire_due > session.now_ms else None
+    return None if request is None else replace(session.job(row), request=request)
+
+
+def request_of(session: Session, row: Row) -> chat_pb2.ChatRequest | None:
+    """What a row asks; None if that is dropped, or damaged and as good as gone."""
+    try:
+        body = session.contents.get(row.seq, row.id, row.caller, Part.REQUEST)
+    except DamagedError:
+        return None
+    return None if body is None else chat_pb2.ChatRequest.FromString(body)
 
 
 def with_content(session: Session, row: Row) -> Job:

@@ -2,13 +2,15 @@
 
 Each start has a number, the epoch. A row in SENDING of an earlier one was perhaps billed, and nobody knows: it becomes
 UNCERTAIN, and is sent once more if the policy says so. A job that takes the daemon down with it twice is buried. Live
-calls stay as they are: their callers come back with the same key and are told.
+calls stay as they are: their callers come back with the same key and are told. A job whose batch was planned, and
+certainly not ordered, waits again as if nothing had been.
 """
 
-from edgeclient.core.jobs import TERMINAL, JobKind, JobState
+from edgeclient.core.jobs import JobKind, JobState
 from edgeclient.policy.job_states import JobEvent, after
 from edgeclient.spool.attempts import may_resend
-from edgeclient.spool.ending import CHUNK_ROWS, cancelled, drop_for_good, lost_outcome, purge_due, store_error
+from edgeclient.spool.ending import CHUNK_ROWS, cancelled, drop_request, lost_outcome, purge_due, store_error
+from edgeclient.spool.half_price import batch_rows
 from edgeclient.spool.rows import Row
 from edgeclient.spool.session import Session
 
@@ -53,7 +55,7 @@ def release_unheld(session: Session) -> None:
 
 
 def withdraw(session: Session, job_ids: set[str]) -> None:
-    """Remove requests whose accept was reported as failed although it was committed, before anybody sends them."""
+    """Remove requests without a key whose callers were told that nobody knows, before anybody sends them."""
     for job_id in job_ids:
         row = session.maybe("job_by_id", id=job_id)
         if row is not None and row.state == JobState.QUEUED.value:
@@ -63,6 +65,9 @@ def withdraw(session: Session, job_ids: set[str]) -> None:
 
 
 def _settle(session: Session, row: Row) -> None:
+    if batch_rows.is_line(session, row):  # of a batch that was not ordered yet, else it would be SUBMITTED
+        batch_rows.take_back(session, row)
+        return
     session.ledger.uncertain_total += 1
     uncertain = after(JobState(row.state), JobEvent.LOSE)
     to, resent = uncertain, False
@@ -75,8 +80,7 @@ def _settle(session: Session, row: Row) -> None:
         session.ledger.resent_total += 1
     lost = lost_outcome("the node stopped while an attempt was under way")
     store_error(session, row, cancelled(possibly_billed=True) if row.cancel_requested else lost)
-    if to in TERMINAL:
-        drop_for_good(session, row)
+    drop_request(session, row, to)
     ended = not resent
     session.change(
         "crash_attempt",

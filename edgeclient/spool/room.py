@@ -17,7 +17,8 @@ import apsw
 
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.errors import Reason, Throttled
-from edgeclient.spool.database import PAGE_BYTES, set_most_bytes
+from edgeclient.spool.database import LOG_PAGES, PAGE_BYTES, set_most_bytes
+from edgeclient.spool.database import NAME as DATABASE
 from edgeclient.spool.ledger import Tally
 
 NAME = "ballast"
@@ -27,6 +28,8 @@ _OVERDRAFT = 2
 _ANSWERS_PART = 8
 _ANSWERS_MOST_BYTES = 64 * 1024 * 1024
 _ROW_BYTES = 1024  # a row with its index entries, and the slack of its pages
+_NEAR_THE_END = 2  # logs
+_FEWEST_LOG_PAGES = 16
 
 
 class Room:
@@ -40,7 +43,9 @@ class Room:
         self._most_of_caller = max(1, int(config.max_jobs * config.max_caller_share))
         self._free_cap_bytes = 0
         self._free_disk_bytes = 0
+        self._free_file_bytes = 0
         self._overdrawn = False
+        self._log_pages = LOG_PAGES
         self._next_try_s = 0.0
 
     @property
@@ -60,9 +65,20 @@ class Room:
         self._look(connection)
 
     def _look(self, connection: apsw.Connection) -> None:
-        pages = connection.pragma("page_count") - connection.pragma("freelist_count")
-        self._free_cap_bytes = self._config.max_bytes - self._kept_bytes - pages * PAGE_BYTES
-        self._free_disk_bytes = self._disk_bytes() - self._config.disk_floor_bytes
+        pages, free_pages = connection.pragma("page_count"), connection.pragma("freelist_count")
+        self._free_cap_bytes = self._config.max_bytes - self._kept_bytes - (pages - free_pages) * PAGE_BYTES
+        self._free_file_bytes = free_pages * PAGE_BYTES
+        in_log_alone = max(0, pages * PAGE_BYTES - self._file_bytes())  # the file will need that room as well
+        self._free_disk_bytes = self._disk_bytes() - self._config.disk_floor_bytes - in_log_alone
+        self._bound_log(connection)
+
+    def _bound_log(self, connection: apsw.Connection) -> None:
+        """Near the end of the disk no more stands in the log alone than the ballast has room for."""
+        is_near = self._free_disk_bytes < _NEAR_THE_END * LOG_PAGES * PAGE_BYTES
+        pages = max(_FEWEST_LOG_PAGES, self._config.ballast_bytes // 2 // PAGE_BYTES) if is_near else LOG_PAGES
+        if pages != self._log_pages:
+            connection.wal_autocheckpoint(pages)
+            self._log_pages = pages
 
     def take(self, caller: str, size_bytes: int, tally: Tally) -> None:
         """Room for one more request.
@@ -76,22 +92,27 @@ class Room:
             raise full(f"the queue holds {config.max_jobs} requests, as many as it may")
         if tally.by_caller[caller] >= self._most_of_caller:
             raise full(f"the queue holds {self._most_of_caller} requests of this caller, as many as it may")
-        if self._overdrawn or needed_bytes > self._free_disk_bytes:
+        growth_bytes = max(0, needed_bytes - self._free_file_bytes)
+        if self._overdrawn or needed_bytes + growth_bytes > self._free_disk_bytes:  # in the log, and then in the file
             raise full("the disk of the queue is full")
         if needed_bytes > self._free_cap_bytes:
             raise full(f"the queue has reached its size of {config.max_bytes} bytes")
-        self._free_disk_bytes -= needed_bytes
+        self._free_disk_bytes -= needed_bytes + growth_bytes
+        self._free_file_bytes -= needed_bytes - growth_bytes
         self._free_cap_bytes -= needed_bytes
+
+    def give_back(self, size_bytes: int) -> None:
+        """What was taken is not needed after all."""
+        self._free_disk_bytes += size_bytes + _ROW_BYTES
+        self._free_cap_bytes += size_bytes + _ROW_BYTES
 
     def give_way(self, connection: apsw.Connection) -> bool:
         """Throw the ballast off. False if it was off already."""
         if self._overdrawn:
             return False
-        self._overdrawn = True
         self._next_try_s = time.monotonic() + _RETRY_S
-        set_most_bytes(connection, _OVERDRAFT * self._config.max_bytes)
-        with contextlib.suppress(OSError):
-            os.truncate(self._path, 0)
+        self._overdraw(connection)
+        throw_off(self._directory)
         return True
 
     def recover(self, connection: apsw.Connection) -> None:
@@ -102,10 +123,14 @@ class Room:
         self._look(connection)
         needed_bytes = self._config.ballast_bytes
         if self._free_disk_bytes < needed_bytes or self._free_cap_bytes <= 0 or not self._fill(needed_bytes):
-            self._overdrawn = True
+            self._overdraw(connection)
             return
         set_most_bytes(connection, self._config.max_bytes)
         self._overdrawn = False
+
+    def _overdraw(self, connection: apsw.Connection) -> None:
+        self._overdrawn = True
+        set_most_bytes(connection, _OVERDRAFT * self._config.max_bytes)
 
     def _ballast_is_there(self) -> bool:
         try:
@@ -131,12 +156,24 @@ class Room:
         finally:
             os.close(descriptor)
 
+    def _file_bytes(self) -> int:
+        try:
+            return (self._directory / DATABASE).stat().st_size
+        except OSError:
+            return 0
+
     def _disk_bytes(self) -> int:
         try:
             disk = os.statvfs(self._directory)
         except OSError:
             return 0
         return disk.f_bavail * disk.f_frsize
+
+
+def throw_off(directory: Path) -> None:
+    """Cut the ballast, for who needs the space to finish what is under way."""
+    with contextlib.suppress(OSError):
+        os.truncate(directory / NAME, 0)
 
 
 def full(why: str) -> Throttled:

@@ -1,8 +1,16 @@
-"""A row of the table `job`, and the way from there to the words of the port."""
+"""A row of the table `job`: read only if it checks; and the way from there to the words of the port.
 
-from typing import NamedTuple
+Each row has a checksum over all of its columns, which SQLite computes whenever it writes one (`0003_checksums.sql`).
+Here it is computed once more. A bit that has turned on the disk must never make a request be sent twice, or make it
+somebody else's: a row that does not check is no row, but damage, like a page that cannot be read.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+from zlib import crc32
 
 from edgeclient.core.jobs import Job, JobKind, JobState, ResendPolicy, Waiting
+from edgeclient.spool.database import DamagedDatabaseError
 from edgeclient.spool.ttl_clock import QueueClock
 
 
@@ -33,20 +41,62 @@ class Row(NamedTuple):
     attempt_due: int
     purge_due: int
     key_due: int
+    checksum: int = 0
 
 
-def to_job(row: Row, clock: QueueClock, *, epoch: int) -> Job:
+COLUMNS = Row._fields[:-1]
+"""What is written; the checksum is SQLite's to write."""
+
+# A call of an enum costs ten times a look into a dictionary, and each accept wants three.
+_STATES = {state.value: state for state in JobState}
+_KINDS = {kind.value: kind for kind in JobKind}
+_POLICIES = {policy.value: policy for policy in ResendPolicy}
+_SEPARATOR = "\x1f"  # as in the schema
+_CHECKED = _SEPARATOR.join("%d" if Row.__annotations__[name] is int else "%s" for name in COLUMNS)
+
+
+def checksum(values: Iterable[int | str]) -> int:
+    """Of a row with these columns, as the schema computes it."""
+    return crc32(_SEPARATOR.join(map(str, values)).encode())
+
+
+def is_sound(found: Sequence[Any]) -> bool:
+    """Whether the columns of a row are those that were written."""
+    try:
+        return bool(crc32((_CHECKED % tuple(found[:-1])).encode()) == found[-1])
+    except TypeError:  # a column too few, or of another type
+        return False
+
+
+def sound(found: Sequence[Any]) -> Row:
+    """The row of these columns.
+
+    Raises:
+        DamagedDatabaseError: They are not what was written.
+    """
+    if not is_sound(found):
+        raise DamagedDatabaseError(f"the row of the job with number {found[0]!r} is not what was written")
+    return Row._make(found)
+
+
+def to_job(row: Row, *, wall_offset_ms: int, epoch: int, digest: bytes = b"") -> Job:
     """The job, without content.
 
     A live call whose attempt belongs to an earlier daemon is shown as UNCERTAIN: nobody runs it any more.
+
+    Args:
+        row: Its columns.
+        wall_offset_ms: Wall time minus queue time, now.
+        epoch: Number of the daemon's start.
+        digest: Content hash, where asked for.
     """
-    state = JobState(row.state)
+    state = _STATES[row.state]
     if state is JobState.SENDING and row.epoch < epoch:
         state = JobState.UNCERTAIN
     return Job(
         id=row.id,
         caller=row.caller,
-        kind=JobKind(row.kind),
+        kind=_KINDS[row.kind],
         state=state,
         priority=row.priority,
         seq=row.seq,
@@ -55,12 +105,13 @@ def to_job(row: Row, clock: QueueClock, *, epoch: int) -> Job:
         idempotency_key=row.idempotency_key,
         conversation_id=row.conversation_id,
         label=row.label,
-        resend_policy=ResendPolicy(row.resend_policy),
+        resend_policy=_POLICIES[row.resend_policy],
         create_ms=row.create_ms,
-        expire_ms=clock.to_wall_ms(row.expire_due),
-        next_attempt_ms=clock.to_wall_ms(row.attempt_due),
+        expire_ms=max(1, row.expire_due + wall_offset_ms) if row.expire_due else 0,
+        next_attempt_ms=max(1, row.attempt_due + wall_offset_ms) if row.attempt_due else 0,
         end_ms=row.end_ms,
-        purge_ms=clock.to_wall_ms(row.purge_due),
+        purge_ms=max(1, row.purge_due + wall_offset_ms) if row.purge_due else 0,
+        digest=digest,
     )
 
 

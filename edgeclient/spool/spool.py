@@ -6,18 +6,20 @@ Each method is one operation, run in the queue's thread within a transaction tha
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import apsw
 
 from edgeclient.config.setting import SettingError
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.errors import CallError, Reason, Rejected
+from edgeclient.core.events import Event
 from edgeclient.core.identifiers import new_identifier
-from edgeclient.core.job_events import SpoolDamaged, SpoolFailed, SpoolRecovered
+from edgeclient.core.job_events import SpoolDamaged, SpoolFailed, SpoolFellBack, SpoolRecovered
 from edgeclient.core.jobs import Accepted, Attempt, Job, JobKind, JobState, NewJob, SpoolStats, Waiting
 from edgeclient.core.ports import Observe
 from edgeclient.spool import accepting, attempts, database, ending, reading, upkeep
@@ -27,11 +29,13 @@ from edgeclient.spool.lock_file import LockFile
 from edgeclient.spool.operation import Operate
 from edgeclient.spool.salvage import drop_damaged
 from edgeclient.spool.sealing import Vault
-from edgeclient.spool.session import Session
-from edgeclient.spool.store import Store
+from edgeclient.spool.session import Doubt, Session
+from edgeclient.spool.store import Opened, Store
 from edgeclient.spool.ttl_clock import SystemTime, TimeSource
 from edgeclient.spool.writer import MOST_PER_COMMIT, Writer
 from edgeclient.v1 import chat_pb2
+
+T = TypeVar("T")
 
 
 class SqliteSpool:
@@ -45,6 +49,9 @@ class SqliteSpool:
         vfs, synchronous: See `Store`; for tests.
         reopen_pause_s: Between tries to open a storage that failed: each looks through the whole file.
         most_per_commit: Most operations in one transaction, for measuring what the group brings.
+
+    Attributes:
+        rebooted: When it was opened, it had not been used since the machine started, or that is not known.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class SqliteSpool:
         self._most_per_commit = most_per_commit
         self._changes = Changes()
         self._live: set[str] = set()
+        self.rebooted = True
         self._opened_before = False
         self._lock: LockFile | None = None
         self._writer: Writer | None = None
@@ -94,7 +102,7 @@ class SqliteSpool:
         )
         try:
             await writer.start(check=not self._lock.was_clean)
-        except (apsw.Error, OSError) as error:
+        except (database.DamagedDatabaseError, apsw.Error, OSError) as error:
             self._lock.close(clean=self._lock.was_clean)
             raise database.refused(directory, str(error)) from None
         except SettingError:
@@ -121,16 +129,19 @@ class SqliteSpool:
                 Reason.ERROR_REASON_REQUEST_TOO_LARGE,
                 f"the request has {len(request)} bytes, the queue takes {self._config.max_request_bytes} at most",
             )
-        attempt_id = _attempt_id()
+        attempt_id = _attempt_id() if new.kind is JobKind.CALL else ""
 
         def untaken(accepted: Accepted) -> Operate | None:
-            if new.kind is not JobKind.CALL or accepted.duplicate:
+            if accepted.duplicate:
                 return None
             held = Attempt(job=accepted.job, attempt_id=attempt_id, epoch=self._epoch)
             return lambda session: attempts.forget(session, held)
 
         return await self._thread.do(
-            lambda session: accepting.accept(session, new, request, attempt_id), accepts=new.id, orphaned=untaken
+            lambda session: accepting.accept(session, new, request, attempt_id),
+            accepts=new.id,
+            keyed=bool(new.idempotency_key),
+            orphaned=untaken if new.kind is JobKind.CALL else None,
         )
 
     async def begin(self, job_id: str) -> Attempt | None:
@@ -141,6 +152,10 @@ class SqliteSpool:
             return None if attempt is None else lambda session: attempts.take_back(session, attempt)
 
         return await self._thread.do(lambda session: attempts.begin(session, job_id, attempt_id), orphaned=untaken)
+
+    async def peek(self, job_id: str) -> Job | None:
+        """See `Spool.peek`."""
+        return await self._thread.do(lambda session: reading.peek(session, job_id))
 
     async def begun(self, job_id: str) -> Attempt | None:
         """See `Spool.begun`."""
@@ -219,6 +234,10 @@ class SqliteSpool:
         await self._thread.do(upkeep.tidy, scrubs=True)
         return count
 
+    async def operate(self, run: Callable[[Session], T], *, scrubs: bool = False) -> T:
+        """The result of one more operation in the queue's thread, for what else is kept in its database."""
+        return await self._thread.do(run, scrubs=scrubs)
+
     def stats(self) -> SpoolStats:
         """See `Spool.stats`."""
         return self._thread.stats
@@ -233,14 +252,28 @@ class SqliteSpool:
             raise Rejected(Reason.ERROR_REASON_STORAGE_UNAVAILABLE, "the queue is not open")
         return self._writer
 
-    def _reopen(self, check: bool) -> Session:  # noqa: FBT001  of the last end
-        session, salvaged = self._store.open(live=self._live, again=self._opened_before, check=check)
+    def _reopen(self, *, check: bool, doubt: Doubt | None) -> Opened:
+        opened = self._store.open(live=self._live, again=self._opened_before, check=check, doubt=doubt)
+        if not self._opened_before:
+            self.rebooted = not opened.session.clock.same_boot
         self._opened_before = True
-        self._epoch = session.ledger.epoch
+        self._epoch = opened.session.ledger.epoch
+        salvaged, missing = opened.salvaged, opened.session.missing
         if salvaged is not None:
-            damaged = SpoolDamaged(saved=salvaged.saved, lost=salvaged.lost, moved_to=str(salvaged.moved_to))
-            self._loop.call_soon_threadsafe(self._observe, damaged)
-        return session
+            self._tell(
+                SpoolDamaged(
+                    saved=salvaged.saved,
+                    lost=salvaged.lost,
+                    spoilt=salvaged.spoilt,
+                    moved_to=str(salvaged.moved_to),
+                )
+            )
+        if missing is not None:
+            self._tell(SpoolFellBack(commits=missing.commits, lost=missing.accepts))
+        return opened
+
+    def _tell(self, fact: Event) -> None:
+        self._loop.call_soon_threadsafe(self._observe, fact)
 
     def _storage_changed(self, problem: str) -> None:
         self._observe(SpoolFailed(problem=problem) if problem else SpoolRecovered())

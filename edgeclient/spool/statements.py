@@ -1,4 +1,4 @@
-"""The queue's SQL: `sql/queries.sql`, each statement under a line `-- name: word`, and the numbered migrations.
+"""The queue's SQL: `queries.sql` and its neighbours, each statement under `-- name: word`, and numbered migrations.
 
 SQL stands in files of its own, where a reader sees every statement that can ever run, and a database tool can run it.
 """
@@ -13,13 +13,19 @@ _MIGRATION = re.compile(r"^(\d{4})_[a-z_]+\.sql$")
 
 @cache
 def statements() -> dict[str, str]:
-    """Every statement by its name."""
-    text = (resources.files("edgeclient.spool") / "sql" / "queries.sql").read_text("utf-8")
+    """Every statement of the queue by its name."""
+    return named("queries.sql") | named("half_price.sql")
+
+
+@cache
+def named(file: str) -> dict[str, str]:
+    """Every statement of a file by its name."""
+    text = (resources.files("edgeclient.spool") / "sql" / file).read_text("utf-8")
     _, *parts = _NAME.split(text)
-    named = dict(zip(parts[::2], (part.strip().removesuffix(";") for part in parts[1::2]), strict=True))
-    if len(named) * 2 != len(parts):
-        raise LookupError("queries.sql names a statement twice")
-    return named
+    found = dict(zip(parts[::2], (part.strip().removesuffix(";") for part in parts[1::2]), strict=True))
+    if len(found) * 2 != len(parts):
+        raise LookupError(f"{file} names a statement twice")
+    return found
 
 
 @cache

@@ -1,7 +1,9 @@
 """Opening the queue: the file, its counts, its clock; and what has to be mended before anybody uses it."""
 
+import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -11,13 +13,33 @@ from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.spool import database, recovery
 from edgeclient.spool.contents import Contents
 from edgeclient.spool.database import DamagedDatabaseError
-from edgeclient.spool.ledger import Ledger, Tally
-from edgeclient.spool.room import Room
+from edgeclient.spool.ledger import Ledger, counted, ledger_of
+from edgeclient.spool.mark import Mark
+from edgeclient.spool.rescue import rescue
+from edgeclient.spool.room import Room, throw_off
+from edgeclient.spool.rows import sound
 from edgeclient.spool.salvage import Salvaged, finish_interrupted, salvage
 from edgeclient.spool.sealing import Vault
-from edgeclient.spool.session import Session
+from edgeclient.spool.session import Doubt, Session
 from edgeclient.spool.statements import statements
 from edgeclient.spool.ttl_clock import QueueClock, TimeSource
+
+_NO_CAP_BYTES = 1 << 43
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """The open queue.
+
+    Attributes:
+        session: What operations work with. What the mark missed is in it.
+        happened: The commit in doubt is in the file.
+        salvaged: What was saved, if the file was damaged.
+    """
+
+    session: Session
+    happened: bool
+    salvaged: Salvaged | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,75 +65,91 @@ class Store:
         """The folder."""
         return Path(self.config.directory)
 
-    def open(self, *, live: set[str], again: bool, check: bool) -> tuple[Session, Salvaged | None]:
-        """Open the queue.
+    def open(self, *, live: set[str], again: bool, check: bool, doubt: Doubt | None = None) -> Opened:
+        """Open the queue; on a full disk without the ballast.
 
         Args:
             live: Attempts that somebody of this process holds.
             again: This process has had it open before; its attempts go on.
             check: The last end was not clean.
-
-        Returns:
-            The session, and what was salvaged if it was damaged.
+            doubt: A commit of which it is to be found out whether it happened. If it did, its attempts are live.
 
         Raises:
             SettingError: It is of a newer version, or sealed with another key.
-            apsw.Error, OSError: The storage cannot be used.
+            DamagedDatabaseError, apsw.Error, OSError: The storage cannot be used.
         """
+        try:
+            return self._opened(live, doubt, again=again, check=check)
+        except apsw.FullError:
+            throw_off(self.directory)
+            return self._opened(live, doubt, again=again, check=check)
+
+    def _opened(self, live: set[str], doubt: Doubt | None, *, again: bool, check: bool) -> Opened:
         path = self.directory / database.NAME
         finish_interrupted(path)
-        salvaged = None
-        try:
-            session = self._session(self._connect(path, check=check), live)
-            session = self._usable(session, again=again)
-        except (DamagedDatabaseError, *database.DAMAGE):
-            salvaged = salvage(path, connect=lambda fresh: self._connect(fresh, check=False), vault=self.vault)
-            session = self._usable(self._session(self._connect(path, check=True), live), again=again)
-        return session, salvaged
+        for look_through in (check, True):  # the second time because a disk may have failed for a moment only
+            with contextlib.suppress(*database.DAMAGE):
+                return self._usable(self._session(live, doubt, check=look_through), again=again)
+        reached, retention_s = Mark(self.directory).found, self.config.retention_s
+        save = partial(rescue, vault=self.vault, reached=reached, retention_s=retention_s)
+        salvaged = salvage(path, connect=self._connect_uncapped, save=save)
+        opened = self._usable(self._session(live, doubt, check=True), again=again)
+        return replace(opened, salvaged=salvaged)
 
     def _connect(self, path: Path, *, check: bool) -> apsw.Connection:
         return database.connect(
             path, max_bytes=self.config.max_bytes, vfs=self.vfs, synchronous=self.synchronous, check=check
         )
 
-    def _session(self, connection: apsw.Connection, live: set[str]) -> Session:
+    def _connect_uncapped(self, path: Path) -> apsw.Connection:
+        """For what was accepted: the cap is there to refuse new requests, and answers may have outgrown it."""
+        return database.connect(path, max_bytes=_NO_CAP_BYTES, vfs=self.vfs, synchronous=self.synchronous, check=False)
+
+    def _session(self, live: set[str], doubt: Doubt | None, *, check: bool) -> Opened:
+        connection = self._connect(self.directory / database.NAME, check=check)
         try:
             ledger = load_ledger(connection, self.vault.scheme)
             self._check_scheme(ledger)
-            tally = Tally()
-            for caller, kind, state, count, size_bytes in connection.execute(statements()["count_rows"]):
-                tally.by_caller[caller] += count
-                tally.by_kind[kind, state] += count
-                tally.content_bytes += size_bytes
-            return Session(
+            happened = doubt is not None and ledger.commit_count >= doubt.number
+            mark = Mark(self.directory)
+            session = Session(
                 connection=connection,
                 config=self.config,
-                ledger=ledger,
-                tally=tally,
+                tally=counted(map(sound, connection.execute(statements()["every_row"]))),
                 clock=QueueClock(self.time_source, ledger.anchor()),
                 contents=Contents(connection, self.vault),
                 room=Room(self.directory, self.config),
                 live=live,
+                mark=mark,
+                missing=mark.settle(ledger),
+                ledger=ledger,
             )
+        except UnicodeDecodeError as error:
+            connection.close(force=True)
+            raise DamagedDatabaseError(f"a row holds a text that is none ({error.reason})") from None
         except BaseException:
             connection.close(force=True)
             raise
+        if doubt is not None and happened:
+            session.settled(doubt)
+        return Opened(session=session, happened=happened)
 
-    def _usable(self, session: Session, *, again: bool) -> Session:
+    def _usable(self, opened: Opened, *, again: bool) -> Opened:
+        session = opened.session
         try:
             session.room.recover(session.connection)
             if again:
                 session.room.measure(session.connection)
-                _committed(session, recovery.release_unheld)
+                _committed(session, _release)
             else:
                 _committed(session, recovery.start_epoch)
                 while _committed(session, recovery.settle_some):
                     pass
-            session.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            session.checkpoint()
         except BaseException:
-            session.connection.close(force=True)
+            session.close()
             raise
-        return session
+        return opened
 
     def _check_scheme(self, ledger: Ledger) -> None:
         stored, given = ledger.scheme, self.vault.scheme
@@ -127,12 +165,21 @@ class Store:
 
 
 def load_ledger(connection: apsw.Connection, scheme: str) -> Ledger:
-    """The stored counts; of a new queue, all zero."""
-    found = connection.execute(statements()["load_ledger"]).fetchone()
-    if found is None:
-        connection.execute(statements()["create_ledger"], {"scheme": scheme})
-        return Ledger(scheme=scheme)
-    return Ledger(**dict(zip((each.name for each in fields(Ledger)), found, strict=True)))
+    """The stored counts; of a new queue, all zero.
+
+    Raises:
+        DamagedDatabaseError: They are not what was written.
+    """
+    sql = statements()
+    if not connection.execute(sql["load_ledger"]).fetchall():
+        connection.execute(sql["create_ledger"], {"scheme": scheme})
+    (found,) = connection.execute(sql["load_ledger"])
+    return ledger_of(found)
+
+
+def _release(session: Session) -> None:
+    recovery.release_unheld(session)
+    session.dirty = session.dirty or session.missing is not None
 
 
 def _committed(session: Session, step: Callable[[Session], int | None]) -> int | None:

@@ -85,14 +85,19 @@ class Anchor:
 
 
 class QueueClock:
-    """Queue time, from the last stored moment on."""
+    """Queue time, from the last stored moment on.
 
-    __slots__ = ("_base_boot_ms", "_base_queue_ms", "_off_since", "_source")
+    Attributes:
+        same_boot: That moment was certainly within this boot.
+    """
+
+    __slots__ = ("_base_boot_ms", "_base_queue_ms", "_off_since", "_source", "same_boot")
 
     def __init__(self, source: TimeSource, stored: Anchor) -> None:
         self._source = source
         boot_ms = source.boot_ms()
         same_boot = bool(stored.boot_id) and stored.boot_id == source.boot_id() and boot_ms >= stored.boot_ms
+        self.same_boot = same_boot
         self._base_boot_ms = boot_ms
         self._base_queue_ms = stored.queue_ms + (boot_ms - stored.boot_ms if same_boot else 0)
         self._off_since = None if same_boot or not stored.wall_ms else stored

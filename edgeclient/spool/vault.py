@@ -81,7 +81,7 @@ class KeyedVault:
             raise SealError("a caller's key cannot be unwrapped: it is damaged, or of another node key") from None
         if len(key) != KEY_BYTES:
             raise SealError("a caller's key has the wrong length")
-        return key
+        return _CallerKey(key)
 
     def rewrap(self, wrapped: bytes, successor: "KeyedVault") -> bytes:
         """The same caller's key under another node key; the content stays as it is.
@@ -100,7 +100,7 @@ class KeyedVault:
             plaintext: What to hide.
         """
         nonce = self._random(NONCE_BYTES)
-        return _VERSION + nonce + _cipher(caller_key, nonce).encrypt(nonce[12:], plaintext, aad)
+        return _VERSION + nonce + _schedule(caller_key).cipher(nonce).encrypt(nonce[12:], plaintext, aad)
 
     def open(self, caller_key: bytes, aad: bytes, sealed: bytes) -> bytes:
         """What was sealed.
@@ -112,7 +112,7 @@ class KeyedVault:
             raise SealError("sealed content is cut off, or of a later version")
         nonce, ciphertext = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
         try:
-            return _cipher(caller_key, nonce).decrypt(nonce[12:], ciphertext, aad)
+            return _schedule(caller_key).cipher(nonce).decrypt(nonce[12:], ciphertext, aad)
         except InvalidTag:
             raise SealError("sealed content cannot be opened: it is damaged, or not of this place or key") from None
 
@@ -130,13 +130,37 @@ def _derived(key: bytes, purpose: bytes, size_bytes: int) -> bytes:
     return HKDF(algorithm=SHA256(), length=size_bytes, salt=None, info=purpose).derive(key)
 
 
-def _cipher(key: bytes, nonce: bytes) -> AESGCM:
-    """GCM under the key of this one message: two blocks of AES-CMAC over counter, label and half of the nonce.
+class _CallerKey(bytes):
+    """A caller's key, and with it what each message under it needs again; both are gone when nobody has it any more."""
+
+    schedule: "_Schedule | None" = None
+
+
+def _schedule(key: bytes) -> "_Schedule":
+    if not isinstance(key, _CallerKey):
+        return _Schedule(key)
+    if key.schedule is None:
+        key.schedule = _Schedule(key)
+    return key.schedule
+
+
+class _Schedule:
+    """Makes the key of one message of the caller's: two blocks of AES-CMAC over counter, label and half of the nonce.
 
     CMAC of one whole block is one encryption of the block masked with a subkey, the doubled encryption of zero.
     """
-    block = Cipher(algorithms.AES256(key), modes.ECB()).encryptor()  # noqa: S305  of single blocks, as CMAC is defined
-    zero = int.from_bytes(block.update(bytes(_BLOCK_BYTES)))
-    subkey = (zero << 1) & ((1 << 128) - 1) ^ (0x87 if zero >> 127 else 0)
-    blocks = (b"\x00" + bytes([number]) + b"X\x00" + nonce[:12] for number in (1, 2))
-    return AESGCM(b"".join(block.update((subkey ^ int.from_bytes(each)).to_bytes(_BLOCK_BYTES)) for each in blocks))
+
+    __slots__ = ("_encrypted", "_mask")
+
+    def __init__(self, key: bytes) -> None:
+        block = Cipher(algorithms.AES256(key), modes.ECB()).encryptor()  # noqa: S305  of single blocks, as CMAC is defined
+        zero = int.from_bytes(block.update(bytes(_BLOCK_BYTES)))
+        subkey = (zero << 1) & ((1 << 128) - 1) ^ (0x87 if zero >> 127 else 0)
+        self._encrypted = block.update
+        self._mask = subkey ^ int.from_bytes(b"\x00\x01X\x00" + bytes(12))
+
+    def cipher(self, nonce: bytes) -> AESGCM:
+        """GCM under the key of the message with this nonce."""
+        first = self._mask ^ int.from_bytes(nonce[:12])
+        second = first ^ 3 << 112  # the counter, the second byte of the block, is 2 instead of 1
+        return AESGCM(self._encrypted(first.to_bytes(_BLOCK_BYTES) + second.to_bytes(_BLOCK_BYTES)))

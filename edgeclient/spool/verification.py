@@ -1,4 +1,4 @@
-"""Is a queue sound: the file, every byte of content, every key, and the law that no job is ever missing.
+"""Is a queue sound: the file, every row, every byte of content, every key, and the law that no job is ever missing.
 
 It reads everything and changes nothing. The law of conservation: accepted = rows of all states, tombstones included, +
 purged ones + those that salvage has counted as lost.
@@ -15,7 +15,9 @@ from edgeclient.core.jobs import JobState
 from edgeclient.spool.contents import DamagedError, Part
 from edgeclient.spool.offline_files import operator_statements
 from edgeclient.spool.operator import OperatorQueue
+from edgeclient.spool.rows import is_sound
 from edgeclient.spool.sealing import SealError
+from edgeclient.spool.statements import statements
 from edgeclient.v1 import chat_pb2, error_pb2
 
 _MOST_PROBLEMS = 1000  # of one kind of check; a file that is all wrong must not fill a terminal
@@ -46,6 +48,8 @@ def verified(queue: OperatorQueue) -> Verification:
     contents: Counter[str] = Counter()
     checks = (
         _file_problems(queue),
+        _mark_problems(queue),
+        _checksum_problems(queue),
         _key_problems(queue),
         _content_problems(queue, contents),
         _row_problems(queue),
@@ -72,6 +76,21 @@ def _file_problems(queue: OperatorQueue) -> Iterator[str]:
             yield f"the file: {found}"
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
         yield f"the file: row {row} of {table} belongs to no {parent}"
+
+
+def _mark_problems(queue: OperatorQueue) -> Iterator[str]:
+    missing = queue.session.missing
+    if missing is not None:
+        yield (
+            f"the file is older than what was acknowledged: {missing.commits} commits are missing, and"
+            f" {missing.accepts} requests with them; its log was lost, or an older copy put in place"
+        )
+
+
+def _checksum_problems(queue: OperatorQueue) -> Iterator[str]:
+    for found in queue.session.connection.execute(statements()["every_row"]):
+        if not is_sound(found):
+            yield f"the row of job {found[1]!r} is not what was written; start the daemon, it ends the job as dead"
 
 
 def _key_problems(queue: OperatorQueue) -> Iterator[str]:
@@ -107,6 +126,7 @@ def _row_problems(queue: OperatorQueue) -> Iterator[str]:
         ("operator_sizes", "has another size than its content"),
         ("operator_without_request", "waits to be sent and has no request"),
         ("operator_without_response", "succeeded and has no response"),
+        ("operator_request_left", "has ended, and its request is still there"),
         ("operator_erased_with_content", "was erased and has content"),
     ):
         for (job_id,) in connection.execute(sql[name]):

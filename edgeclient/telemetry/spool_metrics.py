@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from edgeclient.core.job_events import JobFinished, JobStarted, SpoolDamaged, SpoolFailed, SpoolPaused
+from edgeclient.core.events import Event
+from edgeclient.core.job_events import JobFinished, JobStarted, SpoolDamaged, SpoolFailed, SpoolFellBack, SpoolPaused
 from edgeclient.core.jobs import JobState, SpoolStats
 from edgeclient.telemetry import spool_names
+from edgeclient.telemetry.fanout import Subscriber
 from edgeclient.telemetry.faults import fault_domain
 from edgeclient.telemetry.instruments import Instruments
 
@@ -20,6 +22,9 @@ class SpoolMetrics:
 
     Args:
         make: Makes the instruments.
+
+    Attributes:
+        table: Who takes which event.
     """
 
     def __init__(self, make: Instruments) -> None:
@@ -29,6 +34,14 @@ class SpoolMetrics:
         self._billed = make.counter(spool_names.SPOOL_POSSIBLY_BILLED).cell()
         self._pauses = make.counter(spool_names.SPOOL_PAUSES)
         self._failures = make.counter(spool_names.SPOOL_STORAGE_FAILURES)
+        self.table: dict[type[Event], Subscriber] = {
+            JobStarted: self.started,
+            JobFinished: self.finished,
+            SpoolPaused: self.paused,
+            SpoolFailed: lambda _: self._failures.cell("unusable").add(),
+            SpoolDamaged: lambda _: self._failures.cell("damaged").add(),  # what is lost is counted by the queue
+            SpoolFellBack: lambda _: self._failures.cell("fell_back").add(),
+        }
 
     def started(self, event: JobStarted) -> None:
         """A first attempt begins."""
@@ -42,16 +55,8 @@ class SpoolMetrics:
             self._billed.add()
 
     def paused(self, event: SpoolPaused) -> None:
-        """No jobs are sent for now."""
+        """No jobs are sent for now, or none of one model."""
         self._pauses.cell(event.cause).add()
-
-    def failed(self, event: SpoolFailed) -> None:  # noqa: ARG002  that it happened is all
-        """The storage cannot be used."""
-        self._failures.cell("unusable").add()
-
-    def damaged(self, event: SpoolDamaged) -> None:  # noqa: ARG002  what is lost is counted by the queue
-        """The storage was damaged."""
-        self._failures.cell("damaged").add()
 
 
 def spool_families(stats: SpoolStats) -> Iterator[Metric]:

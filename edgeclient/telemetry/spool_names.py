@@ -26,12 +26,12 @@ SPOOL_POSSIBLY_BILLED: Final = Spec(
 )
 SPOOL_PAUSES: Final = Spec(
     name="edgeclient_spool_pauses",
-    help="Times that no stored jobs were sent for a reason that concerned all of them.",
+    help="Times that stored jobs were not sent for a reason that concerned all of them, or all of one model.",
     labels=("cause",),
 )
 SPOOL_STORAGE_FAILURES: Final = Spec(
     name="edgeclient_spool_storage_failures",
-    help="Times that the storage of the queue could not be used, or was found damaged.",
+    help="Times that the storage of the queue could not be used, was found damaged, or had lost commits.",
     labels=("kind",),
 )
 SPOOL_ROWS: Final = Spec(
@@ -51,7 +51,8 @@ SPOOL_RESENT: Final = Spec(
     name="edgeclient_spool_resent", help="Repeats of attempts of unknown outcome since the queue was created."
 )
 SPOOL_LOST: Final = Spec(
-    name="edgeclient_spool_lost", help="Rows that could not be saved from a damaged queue, since it was created."
+    name="edgeclient_spool_lost",
+    help="Requests lost with a damaged file or with commits that are missing, since the queue was created.",
 )
 SPOOL_BYTES: Final = Spec(name="edgeclient_spool_bytes", help="Size of the content in the durable queue.")
 SPOOL_FREE_BYTES: Final = Spec(

@@ -46,7 +46,8 @@ class Bench(Protocol):
 
 
 OpenBench = Callable[..., Any]
-"""Opens a bench with caps: max_jobs, max_request_bytes, max_caller_share, retention_s, idempotency_window_s."""
+"""Opens a bench with caps: max_jobs, max_request_bytes, max_caller_share, retention_s, idempotency_window_s; and with
+keep_failed_requests."""
 
 
 def new_job(job_id: str = "job-1", **over: Any) -> NewJob:
@@ -166,6 +167,26 @@ class AcceptContract:
 
 class AttemptContract:
     """Sending."""
+
+    async def test_look_at_a_job_shows_what_its_attempt_would_and_changes_nothing(self, bench: Bench) -> None:
+        await bench.spool.accept(new_job(request=builders.chat_request(prompt="Why?", model="qwen-max"), ttl_s=10.0))
+
+        seen = await bench.spool.peek("job-1")
+
+        assert seen is not None
+        assert seen.request is not None
+        assert ("qwen-max", CALLER) == (seen.request.model, seen.caller)
+        assert await read(bench.spool) == replace(seen, request=None, digest=(await read(bench.spool)).digest)
+        assert await bench.spool.begin("job-1") is not None
+        assert await bench.spool.peek("job-1") is None
+
+    async def test_there_is_nothing_to_look_at_where_nothing_would_begin(self, bench: Bench) -> None:
+        await bench.spool.accept(new_job(ttl_s=10.0))
+        await bench.spool.accept(new_job("call", kind=JobKind.CALL, idempotency_key="k"))
+        bench.clock.advance(10.001)
+
+        assert [None] * 3 == [await bench.spool.peek(job_id) for job_id in ("job-1", "call", "unknown")]
+        assert JobState.QUEUED is (await read(bench.spool)).state
 
     async def test_begun_attempt_has_the_request_and_counts(self, bench: Bench) -> None:
         attempt = await begun(bench.spool, request=builders.chat_request(prompt="Why?"))
@@ -302,6 +323,61 @@ class AttemptContract:
 
         assert await bench.spool.begin("job-1") is None
         assert [] == await bench.spool.waiting()
+
+    @pytest.mark.parametrize("kept", [True, False], ids=["kept", "not kept"])
+    @pytest.mark.parametrize("end", [JobState.FAILED, JobState.DEAD, JobState.EXPIRED])
+    async def test_request_of_a_job_that_failed_is_kept_and_counted_until_its_purge(
+        self,
+        open_bench: OpenBench,
+        end: JobState,
+        kept: bool,  # noqa: FBT001
+    ) -> None:
+        bench = await open_bench(retention_s=100.0, keep_failed_requests=kept)
+        await bench.spool.accept(new_job(request=builders.chat_request(prompt="x" * 5000), ttl_s=10.0))
+        attempt = await bench.spool.begin("job-1") if end is not JobState.EXPIRED else None
+        if attempt is None:
+            bench.clock.advance(10.001)
+            await bench.spool.sweep()
+        else:
+            error = FREE if end is JobState.DEAD else Rejected(Reason.ERROR_REASON_CONTENT_BLOCKED, "no")
+            await bench.spool.fail(attempt, error, retry_in_s=None, counts=True)
+
+        assert end is (await read(bench.spool)).state
+        assert kept == (bench.spool.stats().bytes_used > 5000)
+        assert (await read(bench.spool)).request is None  # it is for operators, not for devices
+        bench.clock.advance(100.001)
+        await bench.spool.sweep()
+        assert 0 == bench.spool.stats().bytes_used
+
+    async def test_job_whose_time_is_over_tells_why_its_last_attempt_failed(self, bench: Bench) -> None:
+        attempt = await begun(bench.spool, ttl_s=10.0)
+        await bench.spool.fail(attempt, FREE, retry_in_s=60.0, counts=True)
+        await bench.spool.accept(new_job("untried", ttl_s=10.0))
+        bench.clock.advance(10.001)
+        await bench.spool.sweep()
+
+        tried, untried = (await read(bench.spool)).error, (await read(bench.spool, "untried")).error
+        assert tried is not None
+        assert untried is not None
+        assert Reason.ERROR_REASON_DEADLINE == tried.reason == untried.reason
+        assert "down" in tried.message
+        assert "failed" not in untried.message
+
+    async def test_request_of_a_job_that_succeeded_or_was_cancelled_is_not_kept(self, bench: Bench) -> None:
+        long = builders.chat_request(prompt="x" * 5000)
+        for job_id in ("waits", "runs", "uncertain"):
+            await bench.spool.accept(new_job(job_id, request=long))
+        await bench.spool.cancel(CALLER, "waits")
+        for job_id in ("runs", "uncertain"):
+            attempt = await bench.spool.begin(job_id)
+            assert attempt is not None
+            if job_id == "runs":
+                await bench.spool.cancel(CALLER, job_id)
+            await bench.spool.fail(attempt, BILLED, retry_in_s=None, counts=True)
+        await bench.spool.cancel(CALLER, "uncertain")
+        await bench.spool.succeed(await begun(bench.spool, "done", request=long), answer())
+
+        assert bench.spool.stats().bytes_used < 5000
 
 
 class CallContract:
@@ -582,10 +658,12 @@ class CrashContract:
         spool = await bench.crash()
         assert await spool.begin("job-1") is not None
 
+        kept_bytes = spool.stats().bytes_used
         spool = await bench.crash()
 
         assert JobState.DEAD is (await read(spool)).state
         assert [] == await spool.waiting()
+        assert kept_bytes == spool.stats().bytes_used > 0  # its request is still there
 
     async def test_order_goes_on_after_it(self, bench: Bench) -> None:
         before = (await bench.spool.accept(new_job())).job

@@ -93,6 +93,13 @@ class MemorySpool(MemoryRows):
         self._change(row, state=JobState.SENDING, attempt_count=row.job.attempt_count + 1, next_attempt_ms=0)
         return self._attempt(row)
 
+    async def peek(self, job_id: str) -> Job | None:
+        self._check()
+        row = self._rows.get(job_id)
+        if row is None or row.job.kind is not JobKind.JOB or row.job.state not in RUNNABLE:
+            return None
+        return None if row.job.expire_ms <= self._now_ms() else replace(row.job, request=copied(row.job.request))
+
     async def begun(self, job_id: str) -> Attempt | None:
         self._check()
         row = self._rows.get(job_id)

@@ -30,6 +30,7 @@ from edgeclient.v1 import error_pb2
 
 CERTAINLY_FREE = (Unavailable, Throttled, Stopping, OutOfTime)
 _CRASHES_UNTIL_DEAD = 2
+_RETRYABLE = (JobState.FAILED, JobState.DEAD, JobState.EXPIRED)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,6 +80,7 @@ class MemoryRows:
         max_caller_share: float = 1.0,
         retention_s: float = 86_400.0,
         idempotency_window_s: float = 86_400.0,
+        keep_failed_requests: bool = True,
         epoch: int = 1,
     ) -> None:
         self.broken = False
@@ -90,6 +92,7 @@ class MemoryRows:
             "max_caller_share": max_caller_share,
             "retention_s": retention_s,
             "idempotency_window_s": idempotency_window_s,
+            "keep_failed_requests": keep_failed_requests,
         }
         self._epoch = epoch
         self._rows: dict[str, MemoryRow] = {}
@@ -173,7 +176,10 @@ class MemoryRows:
             self._end(row, JobState.UNCERTAIN, told)
 
     def _expire(self, row: MemoryRow) -> None:
-        told = error_pb2.Error(reason=Reason.ERROR_REASON_DEADLINE, message="Its ttl passed before it succeeded")
+        message = "Its ttl passed before it succeeded"
+        if row.job.error is not None:
+            message += f" (the last attempt failed: {row.job.error.message})"
+        told = error_pb2.Error(reason=Reason.ERROR_REASON_DEADLINE, message=message)
         self._end(row, JobState.EXPIRED, told)
 
     def _erase(self, row: MemoryRow) -> None:
@@ -185,11 +191,12 @@ class MemoryRows:
         now_ms = self._now_ms()
         kept_s = self._caps["retention_s" if row.job.kind is JobKind.JOB else "idempotency_window_s"]
         facts: dict[str, Any] = {"response": None, **content}
+        kept = self._caps["keep_failed_requests"] and state in _RETRYABLE
         self._change(
             row,
             state=state,
             error=error,
-            request=None if state in TERMINAL else row.job.request,
+            request=row.job.request if kept or state not in TERMINAL else None,
             next_attempt_ms=0,
             end_ms=now_ms,
             purge_ms=now_ms + round(kept_s * 1000),

@@ -51,8 +51,15 @@ def vault(request: pytest.FixtureRequest) -> Vault:
 
 
 @asynccontextmanager
-async def opened(directory: Path, vault: Vault, time: Time | None = None) -> AsyncIterator[SqliteSpool]:
-    config = SpoolConfig(directory=str(directory), ballast_bytes=65_536, max_caller_share=1.0)
+async def opened(
+    directory: Path, vault: Vault, time: Time | None = None, *, keep_failed_requests: bool = True
+) -> AsyncIterator[SqliteSpool]:
+    config = SpoolConfig(
+        directory=str(directory),
+        ballast_bytes=65_536,
+        max_caller_share=1.0,
+        keep_failed_requests=keep_failed_requests,
+    )
     spool = SqliteSpool(config, vault=vault, observe=lambda _: None, time_source=time or Time())
     await spool.open()
     try:
@@ -160,13 +167,42 @@ async def test_a_purged_job_leaves_no_byte(tmp_path: Path, vault: Vault) -> None
     assert [] == left(tmp_path, *SECRETS)
 
 
-async def test_a_request_is_gone_as_soon_as_its_job_has_ended(tmp_path: Path) -> None:
-    async with opened(tmp_path, PlainVault()) as spool:
-        await fill(spool, 2)
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "not kept"])
+async def test_a_request_is_gone_as_soon_as_its_job_has_ended_but_for_one_that_failed(
+    tmp_path: Path,
+    kept: bool,  # noqa: FBT001
+) -> None:
+    async with opened(tmp_path, PlainVault(), keep_failed_requests=kept) as spool:
+        await fill(spool, 5)
+        await spool.cancel("device-7", "J00003")
         await spool.erase("device-7", "J00000")
         await spool.sweep()
-        assert [] == left(tmp_path, f"{PROMPT}-1-")
+        assert [] == left(tmp_path, f"{PROMPT}-1-", f"{PROMPT}-3-", f"{PROMPT}-4-")
         assert left(tmp_path, f"{ANSWER}-1-"), "a blind test: the answer has to be there"
+        assert kept == bool(left(tmp_path, f"{PROMPT}-2-"))
+
+
+@pytest.mark.parametrize("padding", [0, 500, 20_000], ids=["small", "medium", "large"])
+async def test_a_kept_request_is_erased_and_purged_to_the_last_byte(tmp_path: Path, vault: Vault, padding: int) -> None:
+    time = Time()
+    async with opened(tmp_path, vault, time) as spool:
+        await fill(spool, 30, padding=padding)  # every third fails
+        time.now_ms += 86_400_001
+        await spool.sweep()  # every third expires, and those that have ended are purged but for their keys
+        words = [f"{PROMPT}-{number}-" for number in range(30)]
+        assert bool(left(tmp_path, *words[0::3])) == isinstance(vault, PlainVault)
+        await fill(spool, 30, first=100, padding=padding)
+        words += [f"{PROMPT}-{number}-" for number in range(100, 130)]
+        assert bool(left(tmp_path, *words[31::3])) == isinstance(vault, PlainVault)
+        await spool.erase("device-7", "J00101")
+        assert [] == left(tmp_path, words[31])
+        time.now_ms += 8 * 86_400_000
+        await spool.sweep()
+        time.now_ms += 8 * 86_400_000
+        await spool.sweep()
+        assert [] == left(tmp_path, *words)
+
+    assert [] == left(tmp_path, *SECRETS)
 
 
 async def test_what_was_moved_aside_after_a_damage_goes_with_the_first_erasure(tmp_path: Path, vault: Vault) -> None:

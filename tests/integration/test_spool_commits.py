@@ -145,3 +145,33 @@ async def test_disk_floor_is_left_to_others(tmp_path: Path) -> None:
     with pytest.raises(Throttled, match="the disk of the queue is full"):
         await spool.accept(new_job())
     await bench.close()
+
+
+async def test_repeat_is_answered_though_the_queue_is_full(tmp_path: Path) -> None:
+    bench = SpoolBench(tmp_path, max_jobs=1)
+    spool = await bench.open()
+    await spool.accept(new_job("job-1", idempotency_key="key"))
+
+    repeat = await spool.accept(new_job("job-2", idempotency_key="key"))
+
+    assert (True, "job-1") == (repeat.duplicate, repeat.job.id)
+    with pytest.raises(Throttled):
+        await spool.accept(new_job("job-3", idempotency_key="another"))
+    await bench.close()
+
+
+async def test_repeats_take_no_room_from_those_behind_them(tmp_path: Path) -> None:
+    bench = SpoolBench(tmp_path, max_bytes=1024 * 1024, max_request_bytes=512 * 1024)
+    spool = await bench.open()
+    known = [new_job(f"job-{number}", prompt="x" * 40_000, idempotency_key=f"key-{number}") for number in range(9)]
+    for new in known:
+        await spool.accept(new)
+    while spool.stats().free_bytes > 100_000:
+        await spool.accept(new_job(f"filler-{spool.stats().free_bytes}", prompt="x" * 20_000))
+    late = new_job("late", prompt="x" * 40_000)
+
+    *repeats, accepted = await asyncio.gather(*map(spool.accept, [*known, late]))
+
+    assert [True] * 9 == [repeat.duplicate for repeat in repeats]
+    assert not accepted.duplicate
+    await bench.close()

@@ -12,7 +12,7 @@ import pytest
 from spool_bench import SpoolBench, new_job
 
 from edgeclient.core.errors import CallError, Reason
-from edgeclient.core.job_events import SpoolDamaged
+from edgeclient.core.job_events import SpoolDamaged, SpoolFellBack
 from edgeclient.core.jobs import JobState
 from edgeclient.v1 import chat_pb2
 
@@ -49,6 +49,11 @@ def _spoil(path: Path, rng: random.Random) -> None:
     path.write_bytes(data)
 
 
+def _fell_back(bench: SpoolBench) -> bool:
+    """It was told that commits are missing: then what they did is not done."""
+    return any(isinstance(event, SpoolFellBack) for event in bench.events)
+
+
 async def _nothing_is_altered(bench: SpoolBench) -> None:
     spool = bench.spool
     for number in range(JOBS):
@@ -62,6 +67,7 @@ async def _nothing_is_altered(bench: SpoolBench) -> None:
         if job is not None and job.state in (JobState.QUEUED, JobState.RETRY_WAIT):
             attempt = await spool.begin(job.id)
             if attempt is not None:
+                assert number % 3 or _fell_back(bench), f"job-{number} has its answer and would be paid for again"
                 assert attempt.job.request is not None
                 assert _prompt(number) == attempt.job.request.prompt
 
@@ -108,18 +114,41 @@ async def test_damage_while_running_is_salvaged_without_restart(tmp_path: Path) 
     await bench.close()
 
 
-async def test_damaged_header_starts_an_empty_queue_and_keeps_the_file(tmp_path: Path) -> None:
+async def test_cut_file_loses_what_was_cut_off_and_no_more(tmp_path: Path) -> None:
+    bench = await _filled(tmp_path)
+    await bench.spool.sweep()
+    await bench.close()
+    data = bench.database.read_bytes()
+    bench.database.write_bytes(data[: len(data) // 2])
+
+    bench.renew()
+    await bench.open()
+
+    (event,) = (event for event in bench.events if isinstance(event, SpoolDamaged))
+    assert event.saved > JOBS // 4
+    assert JOBS == event.saved + event.lost
+    await _nothing_is_altered(bench)
+    await bench.close()
+
+
+@pytest.mark.parametrize(("has_mark", "lost"), [(True, JOBS), (False, 1)])
+async def test_damaged_header_starts_an_empty_queue_and_keeps_the_file(
+    tmp_path: Path, *, has_mark: bool, lost: int
+) -> None:
     bench = await _filled(tmp_path)
     await bench.spool.sweep()
 
     def spoil() -> None:
         path = tmp_path / "spool-0" / "spool.db"
         path.write_bytes(b"x" * 4096 + path.read_bytes()[4096:])
+        if not has_mark:
+            path.with_name("spool.mark").unlink()
 
     await bench.crash(spoil)
 
     damaged = [event for event in bench.events if isinstance(event, SpoolDamaged)]
-    assert [(0, 1)] == [(event.saved, event.lost) for event in damaged]
+    assert [(0, lost)] == [(event.saved, event.lost) for event in damaged]
+    assert [] == [event for event in bench.events if isinstance(event, SpoolFellBack)]
     await bench.spool.accept(new_job("after"))
     await bench.close()
 

@@ -36,7 +36,7 @@ async def test_files_are_for_the_owner_only(tmp_path: Path) -> None:
 async def test_what_the_file_promises_is_set(tmp_path: Path) -> None:
     bench = SpoolBench(tmp_path)
     await bench.open()
-    session = bench.spool._thread._session
+    session = bench.spool._thread._commits.session
     assert session is not None
     ask = session.connection.pragma
 
@@ -77,7 +77,7 @@ async def test_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 async def test_folder_that_cannot_be_made_is_refused() -> None:
     problem = await _refusal(SpoolBench(Path("/proc/edgeclient")))
 
-    assert problem.startswith("spool.directory: /proc/edgeclient/spool-0 cannot be written")
+    assert problem.startswith("spool.directory: /proc/edgeclient/spool-0 cannot be used: ")
 
 
 async def test_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -204,3 +204,13 @@ def _execute(path: Path, sql: str) -> None:
     connection = apsw.Connection(str(path))
     connection.execute(sql)
     connection.close()
+
+
+async def test_start_after_a_boot_is_told_from_a_restart(tmp_path: Path) -> None:
+    bench = SpoolBench(tmp_path)
+    assert (await bench.open()).rebooted  # a new queue: nobody knows
+    assert not (await bench.reopen()).rebooted
+    assert not (await bench.crash()).rebooted
+    assert (await bench.crash(bench.time.reboot)).rebooted
+    assert not (await bench.reopen()).rebooted
+    await bench.close()

@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from simulated_disk import simulated_disk
+from simulated_disk import SimulatedDisk, simulated_disk
 from spool_bench import SpoolBench, new_job
 
 from edgeclient.core.errors import CallError
@@ -19,7 +19,6 @@ from edgeclient.core.jobs import JobState
 from edgeclient.v1 import chat_pb2
 
 ROUNDS = int(os.environ.get("SPOOL_ROUNDS", "25"))
-LAST_CALL = 220
 
 
 @dataclass
@@ -58,16 +57,13 @@ async def _device(bench: SpoolBench, name: str, told: Told, rng: random.Random) 
             await bench.spool.erase(name, job_id)
 
 
-async def _round(seed: int, root: Path, *, synchronous: str) -> Found:
+async def _round(seed: int, root: Path, *, synchronous: str, calls: int) -> Found:
     rng = random.Random(seed)
     told = Told()
     with simulated_disk(f"power-cut-{synchronous}-{seed}") as disk:
-        bench = SpoolBench(root / "before")
-        bench.options = {"vfs": disk.name, "synchronous": synchronous}
-        bench = _rebuilt(bench)
-        await bench.open()
-        disk.power_ends_at = disk.calls + rng.randrange(1, LAST_CALL)
-        await asyncio.gather(*(_device(bench, f"d{number}", told, rng) for number in range(4)), return_exceptions=True)
+        bench = await _bench(root, disk, synchronous)
+        disk.power_ends_at = disk.calls + rng.randrange(1, calls)
+        await _devices(bench, told, rng)
         await bench.close()
         after = SpoolBench(root / "after")
         after.directory.parent.mkdir()
@@ -78,9 +74,26 @@ async def _round(seed: int, root: Path, *, synchronous: str) -> Found:
     return found
 
 
-def _rebuilt(bench: SpoolBench) -> SpoolBench:
-    bench._spool = bench._new()
+async def _calls(root: Path, *, synchronous: str) -> int:
+    """How many calls a round has that nothing cuts off."""
+    with simulated_disk(f"no power cut {synchronous}") as disk:
+        bench = await _bench(root, disk, synchronous)
+        opened_at = disk.calls
+        await _devices(bench, Told(), random.Random(0))
+        await bench.close()
+        return disk.calls - opened_at
+
+
+async def _bench(root: Path, disk: SimulatedDisk, synchronous: str) -> SpoolBench:
+    bench = SpoolBench(root / "before")
+    bench.options = {"vfs": disk.name, "synchronous": synchronous}
+    bench.renew()
+    await bench.open()
     return bench
+
+
+async def _devices(bench: SpoolBench, told: Told, rng: random.Random) -> None:
+    await asyncio.gather(*(_device(bench, f"d{number}", told, rng) for number in range(4)), return_exceptions=True)
 
 
 async def _found(after: SpoolBench, told: Told) -> Found:
@@ -108,8 +121,9 @@ async def _found(after: SpoolBench, told: Told) -> Found:
 
 async def _rounds(root: Path, *, synchronous: str, rounds: int) -> Found:
     total = Found()
+    calls = await _calls(root / "whole", synchronous=synchronous)
     for seed in range(rounds):
-        found = await _round(seed, root / str(seed), synchronous=synchronous)
+        found = await _round(seed, root / str(seed), synchronous=synchronous, calls=calls)
         for name in ("lost", "altered", "damaged", "told", "unsynced"):
             setattr(total, name, getattr(total, name) + getattr(found, name))
     return total

@@ -143,8 +143,8 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "no look-up of the key",
         f"{_SPOOL}/accepting.py",
-        " if new.idempotency_key else None",
-        " if not new else None",
+        "key=key) if key else None",
+        "key=key) if not new else None",
         _CONTRACT,
     ),
     _one("no ballast", f"{_SPOOL}/room.py", "os.truncate(directory / NAME, 0)", "directory.exists()", _IO_FAULTS),

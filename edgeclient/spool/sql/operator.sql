@@ -6,7 +6,7 @@ WHERE seq < :before_seq AND state IN (SELECT value FROM json_each(:states)) AND 
 ORDER BY seq DESC LIMIT :limit;
 
 -- name: operator_requeue
--- Uncertain, refused or given up: a new life with new attempts. What is known of earlier bills stays.
+-- Of unknown outcome: a new life with new attempts. What is known of earlier bills stays.
 UPDATE job
 SET state = :to, revision = :revision, attempt_id = '', attempt_count = 0, attempt_due = 0, crash_count = 0,
     cancel_requested = 0, end_ms = 0, purge_due = 0, expire_due = :expire_due
@@ -31,6 +31,11 @@ WHERE job.state IN (1, 3) AND NOT EXISTS (SELECT 1 FROM content WHERE content.se
 -- name: operator_without_response
 SELECT job.id FROM job
 WHERE job.state = 6 AND NOT EXISTS (SELECT 1 FROM content WHERE content.seq = job.seq AND content.part = 2);
+
+-- name: operator_request_left
+-- Requests of jobs whose end leaves nothing to send.
+SELECT job.id FROM job
+WHERE job.state IN (6, 9) AND EXISTS (SELECT 1 FROM content WHERE content.seq = job.seq AND content.part = 1);
 
 -- name: operator_erased_with_content
 SELECT job.id FROM job

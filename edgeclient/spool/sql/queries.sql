@@ -2,7 +2,7 @@
 
 -- name: load_ledger
 SELECT scheme, epoch, commit_count, last_seq, last_revision, accepted_total, purged_total, uncertain_total,
-       resent_total, lost_total, queue_ms, boot_id, boot_ms, wall_ms
+       resent_total, lost_total, queue_ms, boot_id, boot_ms, wall_ms, queue_id, checksum
 FROM ledger;
 
 -- name: create_ledger
@@ -15,15 +15,16 @@ SET epoch = :epoch, commit_count = :commit_count, last_seq = :last_seq, last_rev
     resent_total = :resent_total, lost_total = :lost_total,
     queue_ms = :queue_ms, boot_id = :boot_id, boot_ms = :boot_ms, wall_ms = :wall_ms;
 
--- name: count_rows
-SELECT caller, kind, state, count(*), sum(size_bytes) FROM job GROUP BY caller, kind, state;
+-- name: every_row
+SELECT * FROM job;
 
 -- name: insert_job
+-- In the order of the table; the checksum is SQLite's to write. Changes nothing if the caller has used the key before.
 INSERT INTO job (seq, id, caller, kind, state, priority, revision, idempotency_key, conversation_id, label,
-                 resend_policy, attempt_count, attempt_id, epoch, size_bytes, create_ms, expire_due, purge_due, key_due)
-VALUES (:seq, :id, :caller, :kind, :state, :priority, :revision, :idempotency_key, :conversation_id, :label,
-        :resend_policy, :attempt_count, :attempt_id, :epoch, :size_bytes, :create_ms, :expire_due, :purge_due, :key_due)
-RETURNING *;
+                 resend_policy, attempt_count, attempt_id, epoch, resent_count, crash_count, cancel_requested,
+                 size_bytes, create_ms, end_ms, expire_due, attempt_due, purge_due, key_due)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (caller, idempotency_key) WHERE idempotency_key <> '' DO NOTHING;
 
 -- name: job_by_id
 SELECT * FROM job WHERE id = :id;
@@ -140,6 +141,10 @@ UPDATE job SET idempotency_key = '', key_due = 0
 WHERE seq IN (
     SELECT seq FROM job WHERE idempotency_key <> '' AND key_due <= :now AND state > 5 ORDER BY key_due LIMIT :limit)
 RETURNING *;
+
+-- name: add_contents
+-- Request and digest of a new job.
+INSERT INTO content (seq, part, sealed, checksum) VALUES (?, ?, ?, ?), (?, ?, ?, ?);
 
 -- name: put_content
 INSERT INTO content (seq, part, sealed, checksum) VALUES (:seq, :part, :sealed, :checksum)

@@ -1,10 +1,19 @@
 from typing import Any
 
 from edgeclient.core.events import Event
-from edgeclient.core.job_events import JobFinished, JobStarted, SpoolPaused
+from edgeclient.core.job_events import JobFinished, JobStarted, SpoolPaused, SpoolResumed
 from edgeclient.core.jobs import JobState, SpoolStats
 from edgeclient.telemetry.gauges import Gauges
-from edgeclient.telemetry.lines import JOB_ENDED, JOB_LOST, LINES, Choice
+from edgeclient.telemetry.line import Choice
+from edgeclient.telemetry.lines import (
+    JOB_ENDED,
+    JOB_LOST,
+    LINES,
+    MODEL_PAUSED,
+    MODEL_RESUMED,
+    PAUSED,
+    RESUMED,
+)
 from edgeclient.telemetry.metrics import Metrics
 
 
@@ -51,6 +60,17 @@ def test_pauses_are_counted_by_cause() -> None:
     made = metrics(SpoolPaused(cause="UPSTREAM_CREDENTIALS", problem="wrong key"))
 
     assert 1 == value(made, "edgeclient_spool_pauses_total", cause="UPSTREAM_CREDENTIALS")
+
+
+def test_pause_of_one_model_is_told_with_its_name() -> None:
+    paused, resumed = LINES[SpoolPaused], LINES[SpoolResumed]
+    assert isinstance(paused, Choice)
+    assert isinstance(resumed, Choice)
+
+    assert MODEL_PAUSED is paused.pick(SpoolPaused(cause="MODEL_NOT_FOUND", problem="no", model="qwen-max"))
+    assert MODEL_RESUMED is resumed.pick(SpoolResumed(cause="MODEL_NOT_FOUND", duration_s=1.0, model="qwen-max"))
+    assert PAUSED is paused.pick(SpoolPaused(cause="UPSTREAM_CREDENTIALS", problem="no"))
+    assert RESUMED is resumed.pick(SpoolResumed(cause="UPSTREAM_CREDENTIALS", duration_s=1.0))
 
 
 def test_counts_of_the_queue_are_read_at_the_scrape() -> None:
