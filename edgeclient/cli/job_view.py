@@ -22,6 +22,7 @@ from edgeclient.v1 import chat_pb2, job_pb2
 View = dict[str, Any]
 
 _HEADER = ("JOB", "STATE", "PRIORITY", "ATTEMPTS", "CREATED", "LABEL")
+_RETRIES_HEADER = ("JOB", "WAS", "SENT AGAIN AS", "CALLER", "LABEL")
 _TIMES = ("create", "expire", "next_attempt", "end", "purge")
 _LONGEST_LABEL = 40
 
@@ -48,6 +49,7 @@ def view_of_row(job: Job) -> View:
         "conversation_id": job.conversation_id,
         "label": job.label,
         "resend_policy": job.resend_policy.name.lower(),
+        "batch_id": job.batch_id,
     }
     view |= {f"{name}_time": _time(moment) for name in _TIMES if (moment := getattr(job, f"{name}_ms"))}
     parts: Mapping[str, Message | None] = {"request": job.request, "response": job.response, "error": job.error}
@@ -62,6 +64,12 @@ def jobs_table(views: Sequence[View]) -> str:
     return table([header, *(_row(view, with_caller=with_caller) for view in views)])
 
 
+def retries_table(views: Sequence[View]) -> str:
+    """Which job was sent again as which; an uncertain one as itself."""
+    rows = [(view["retry_of"], view["was"], view["id"], view["caller"], _label(view)) for view in views]
+    return table([_RETRIES_HEADER, *rows])
+
+
 def found(view: View | None, job_id: str) -> View:
     """The job.
 
@@ -69,8 +77,13 @@ def found(view: View | None, job_id: str) -> View:
         Failure: There is none.
     """
     if view is None:
-        raise Failure(ExitCode.DATA, f"there is no job {job_id!r}")
+        raise Failure(ExitCode.DATA, no_job(job_id))
     return view
+
+
+def no_job(job_id: str) -> str:
+    """That there is none with this id."""
+    return f"there is no job {job_id!r}"
 
 
 def tell(views: Sequence[View], *, as_json: bool) -> None:
@@ -91,16 +104,20 @@ def flat(counts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _row(view: View, *, with_caller: bool) -> tuple[str, ...]:
-    label = str(view.get("label", "-"))
     return (
         view["id"],
-        view["state"],
+        f"{view['state']} in {view['batch_id']}" if view.get("batch_id") else view["state"],
         *((view.get("caller", "-"),) if with_caller else ()),
         view["priority"],
         str(view.get("attempt_count", 0)),
         str(view.get("create_time", "-"))[: len("2026-01-01T00:00:00")],
-        label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…",
+        _label(view),
     )
+
+
+def _label(view: View) -> str:
+    label = str(view.get("label", "-"))
+    return label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…"
 
 
 def _priority(number: int) -> str:

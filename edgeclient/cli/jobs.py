@@ -13,13 +13,15 @@ from typing import Any, TypeVar
 import click
 
 from edgeclient.cli.connection import Connection, connection_options
-from edgeclient.cli.exit_codes import exit_code_help
+from edgeclient.cli.exit_codes import ExitCode, exit_code_help
+from edgeclient.cli.failure import Failure
 from edgeclient.cli.job_view import View, flat, found, jobs_table, tell
 from edgeclient.cli.jobs_door import FILE_STATES, NODE_STATES, JobsDoor
 from edgeclient.cli.jobs_files import Files, files_options
 from edgeclient.cli.jobs_mend import rekey, retry, verify
 from edgeclient.cli.jobs_node import node_door
 from edgeclient.cli.output import printable, write_json
+from edgeclient.config.setting import SettingError
 
 Result = TypeVar("Result")
 
@@ -31,6 +33,8 @@ Examples:
   systemctl stop edgeclient
   edgeclient jobs ls --config /etc/edgeclient/edgeclient.toml --state uncertain
   edgeclient jobs retry --state uncertain         of all callers; may be billed twice
+  edgeclient jobs retry --state dead --state failed --yes
+  systemctl start edgeclient
   edgeclient jobs verify --directory /var/lib/edgeclient/spool
 """
 _states_option = click.option(
@@ -154,7 +158,8 @@ def erase(
 ) -> None:
     """Destroy the content of jobs, or of all jobs of a --caller together with its key.
 
-    A job that is not finished is cancelled first. An unknown job is not an error. There is no way back.
+    A job that is not finished is cancelled first. An unknown job is not an error. There is no way back. With --caller
+    its answers go out of the cache as well; that takes --config, for a folder alone does not say where they are.
     """
     if bool(ids) == bool(caller):
         raise click.UsageError("give job ids, or --caller")
@@ -165,6 +170,7 @@ def erase(
     if caller and files is not None:
         with files.opened() as queue:
             count = queue.erase_caller(caller)
+        _forget_answers(files, caller)
     else:
 
         async def erased(door: JobsDoor) -> int:
@@ -177,6 +183,21 @@ def erase(
         write_json({"erased": count})
     else:
         click.echo(f"erased {count}")
+
+
+def _forget_answers(files: Files, caller: str) -> None:
+    """Take the answers of a caller out of the places where they outlive the daemon."""
+    if files.node is None:
+        return
+    from edgeclient.caching import forgotten  # noqa: PLC0415  loads SQLite, and perhaps the client of Redis
+    from edgeclient.core.cache import CacheUnreachableError  # noqa: PLC0415
+
+    try:
+        asyncio.run(forgotten(files.node, caller))
+    except SettingError as error:
+        raise Failure(ExitCode.CONFIG, "the jobs are erased; not so the cache:", details=error.problems) from error
+    except CacheUnreachableError as error:
+        raise Failure(ExitCode.UNAVAILABLE, f"the jobs are erased; {error}; erase the caller again") from error
 
 
 @jobs.command("stats")

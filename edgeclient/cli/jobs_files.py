@@ -13,6 +13,7 @@ from edgeclient.cli.exit_codes import ExitCode
 from edgeclient.cli.failure import Failure
 from edgeclient.cli.job_view import View, view_of_row
 from edgeclient.cli.settings import load_or_fail
+from edgeclient.config.schema import Config
 from edgeclient.config.setting import SettingError
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.jobs import Job
@@ -45,9 +46,11 @@ class Files:
 
     Attributes:
         config: Folder, key file and limits.
+        node: The whole configuration; None: only a folder was named.
     """
 
     config: SpoolConfig
+    node: Config | None = None
 
     @contextmanager
     def opened(self) -> Iterator[Any]:
@@ -70,8 +73,11 @@ class Files:
             raise Failure(ExitCode.CONFIG, str(error)) from error
         except SettingError as error:
             raise Failure(ExitCode.CONFIG, "the node key cannot be used:", details=error.problems) from error
-        with queue:
-            yield queue
+        try:
+            with queue:
+                yield queue
+        except QueueUnusableError as error:
+            raise Failure(ExitCode.CONFIG, str(error)) from error
 
     @asynccontextmanager
     async def door(self) -> AsyncIterator["FilesDoor"]:
@@ -145,14 +151,15 @@ def _with_files(command: Callable[..., Any], *, is_required: bool) -> Callable[.
 
 def _files(file: Path | None, directory: Path | None, key_file: Path | None) -> Files:
     """A folder that is named needs no configuration."""
-    config = SpoolConfig() if directory is not None and file is None else load_or_fail(file, {}).config.spool
+    node = None if directory is not None and file is None else load_or_fail(file, {}).config
+    config = SpoolConfig() if node is None else node.spool
     if directory is not None:
         config = replace(config, directory=str(directory))
     if key_file is not None:
         config = replace(config, encryption_key_file=str(key_file))
     if not config.directory:
         raise Failure(ExitCode.CONFIG, "the configuration has no spool.directory, so there is no queue to open")
-    return Files(config=config)
+    return Files(config=config, node=None if node is None else replace(node, spool=config))
 
 
 def _view(job: Job | None) -> View | None:

@@ -4,6 +4,8 @@ A retry overrides the policy of who submitted the job, and a check reads every b
 and neither may happen behind the back of a daemon.
 """
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,9 @@ import click
 
 from edgeclient.cli.exit_codes import ExitCode
 from edgeclient.cli.failure import Failure
-from edgeclient.cli.job_view import View, flat, found, tell, view_of_row
+from edgeclient.cli.job_view import View, flat, no_job, retries_table, view_of_row
 from edgeclient.cli.jobs_files import Files, files_required
-from edgeclient.cli.output import write_json
+from edgeclient.cli.output import printable, write_json
 from edgeclient.config.setting import SettingError
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -25,30 +27,47 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="For program
     "--state",
     "states",
     multiple=True,
-    type=click.Choice(["uncertain", "dead", "failed"]),
-    help="All jobs in this state instead of named ones; may be repeated.",
+    type=click.Choice(["uncertain", "dead", "failed", "expired"]),
+    help="All jobs in this state that have their request, instead of named ones; may be repeated.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_json_option
 @files_required
 def retry(*, ids: tuple[str, ...], states: tuple[str, ...], yes: bool, as_json: bool, files: Files) -> None:
-    """Queue jobs again that are UNCERTAIN, DEAD or FAILED.
+    """Send jobs again that did not succeed: UNCERTAIN, DEAD, FAILED or EXPIRED ones.
 
-    An UNCERTAIN one was perhaps billed already, and is billed again then. A FAILED or DEAD one is refused if its
-    request was dropped at its end. Each gets a fresh ttl and fresh attempts.
+    Works on the files of a stopped node only: stop it, retry, start it again. A restart keeps all jobs, and begins
+    with them at once.
+
+    An UNCERTAIN job goes back into the queue as it is. It was perhaps billed already, and is billed again then.
+
+    One that has ended stays as it is. Its request goes to a new job with an id of its own, the same caller,
+    conversation, priority and label, and no idempotency key; the old job's error names it. The device that asked finds
+    it among its jobs. There is nothing to send again where spool.keep_failed_requests is off, or was at the job's end.
+
+    Each gets a fresh ttl and fresh attempts.
     """
     if bool(ids) == bool(states):
         raise click.UsageError("give job ids, or --state")
     with files.opened() as queue:
-        chosen = list(ids) or [job.id for job in queue.jobs(states=states)]
+        chosen, gone = (list(ids), 0) if ids else queue.retryable(states)
         if chosen and not yes:
             click.confirm(
                 f"Send {len(chosen)} job(s) again? What was perhaps billed already is billed again then.",
                 abort=True,
                 err=True,
             )
-        views = [_retried(queue, job_id) for job_id in chosen]
-    tell(views, as_json=as_json)
+        views, refusals = _retried(queue, chosen)
+    if as_json:
+        write_json(views, indent=2)
+    elif views:
+        click.echo(printable(retries_table(views), sys.stdout))
+    if not chosen:
+        click.echo("no job to send again", err=True)
+    if gone:
+        click.echo(f"{gone} more cannot be sent again: their requests are not kept any more", err=True)
+    if refusals:
+        raise Failure(ExitCode.DATA, refusals[0], details=refusals[1:])
 
 
 @click.command("verify")
@@ -106,11 +125,20 @@ def rekey(*, new_key_file: Path, as_json: bool, files: Files) -> None:
         click.echo(f"rekeyed {count} caller(s); now set spool.encryption_key_file to {new_key_file}")
 
 
-def _retried(queue: Any, job_id: str) -> View:
+def _retried(queue: Any, ids: Sequence[str]) -> tuple[list[View], list[str]]:
+    """What is sent again, and why the rest is not."""
     from edgeclient.spool.operator import NotRetryableError  # noqa: PLC0415  as above
 
-    try:
-        job = queue.retry(job_id)
-    except NotRetryableError as error:
-        raise Failure(ExitCode.DATA, str(error)) from error
-    return found(None if job is None else view_of_row(job), job_id)
+    views, refusals = [], []
+    for job_id in ids:
+        try:
+            retried = queue.retry(job_id)
+        except NotRetryableError as error:
+            refusals.append(str(error))
+            continue
+        if retried is None:
+            refusals.append(no_job(job_id))
+        else:
+            was = {"retry_of": retried.job_id, "was": retried.was.name.lower()}
+            views.append(view_of_row(retried.job) | was)
+    return views, refusals

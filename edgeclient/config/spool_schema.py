@@ -20,6 +20,9 @@ class SpoolConfig(Section):
     default_ttl_s: float = setting(86_400.0, "How long attempts make sense if a job does not say.", least=1)
     max_ttl_s: float = setting(7 * 86_400.0, "Longest ttl that a job may ask for.", least=1, most=90 * 86_400)
     retention_s: float = setting(86_400.0, "How long a finished job and its answer are kept.", least=1)
+    keep_failed_requests: bool = setting(
+        True, "Keep the request of a job that failed or expired until it is purged, so that it can be retried."
+    )
     idempotency_window_s: float = setting(86_400.0, "How long an idempotency key is remembered.", least=1)
     resend: str = setting("hold", "An attempt of unknown outcome: hold, or once.", choices=("hold", "once"))
     max_attempts: int = setting(10, "Most attempts for one job.", least=1, most=1000)
@@ -28,7 +31,7 @@ class SpoolConfig(Section):
     retry_max_s: float = setting(300.0, "Upper bound of any pause between attempts.", least=0.01, most=86_400)
     max_in_flight: int = setting(16, "Most jobs in progress at a time.", least=1, most=10_000)
     resume_spread_s: float = setting(
-        10.0, "After an outage the queue starts at a random moment within.", least=0, most=3600
+        10.0, "After an outage or a boot the queue starts at a random moment within.", least=0, most=3600
     )
 
     def conflicts(self) -> list[str]:

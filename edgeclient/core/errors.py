@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from edgeclient.v1 import error_pb2
 
 Reason = error_pb2.ErrorReason
+STORAGE_FAILED = frozenset({Reason.ERROR_REASON_STORAGE_UNAVAILABLE, Reason.ERROR_REASON_STORAGE_OUTCOME_UNKNOWN})
+"""The storage of the queue failed: nothing was changed, or nobody knows. Whoever is fenced may simply try again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,14 @@ class Rejected(CallError):  # noqa: N818  the name says what may be done
 
 class Blocked(CallError):  # noqa: N818
     """Not before a person acts: the key, the account or a permission is wrong, for every request of this lane."""
+
+
+class ModelBlocked(Blocked):
+    """The same for one model: no permission for it, its quota used up. Requests for others may pass.
+
+    Who cannot tell whom a refusal concerns takes this class: if it concerns all, each model finds that out for itself,
+    while the other way round one model would keep all the others waiting.
+    """
 
 
 class Throttled(CallError):  # noqa: N818

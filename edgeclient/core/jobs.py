@@ -21,7 +21,7 @@ class JobState(Enum):
     RETRY_WAIT = 3
     """The last attempt was certainly not billed; another one follows."""
     SUBMITTED = 4
-    """A batch of the provider holds it: collect, never send again."""
+    """A batch of the provider holds it, or one whose order may be under way will: collect, never send again."""
     UNCERTAIN = 5
     """The last attempt was perhaps billed, and nobody knows what became of it."""
     SUCCEEDED = 6
@@ -81,6 +81,7 @@ class NewJob:
         label: The caller's own text.
         resend_policy: What to do if an attempt's outcome is not known.
         ttl_s: How long attempts make sense.
+        deferred: It waits for the provider's half-price interfaces.
     """
 
     id: str
@@ -94,6 +95,7 @@ class NewJob:
     label: str = ""
     resend_policy: ResendPolicy = ResendPolicy.HOLD
     ttl_s: float = 86_400.0
+    deferred: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,7 @@ class Job:
         request: Only where asked for and not yet dropped.
         response: Only with SUCCEEDED, where asked for.
         error: Why it ended, or why the last attempt failed. `code` is left 0: the ingress knows codes.
+        batch_id: The provider's id of the batch that holds it, for operators only; "" if there is none or not yet.
     """
 
     id: str
@@ -133,6 +136,7 @@ class Job:
     request: chat_pb2.ChatRequest | None = None
     response: chat_pb2.ChatResponse | None = None
     error: error_pb2.Error | None = None
+    batch_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +189,7 @@ class SpoolStats:
         by_state: Rows by state, kind JOB and CALL together.
         accepted_total, purged_total: Since the spool was created.
         uncertain_total, resent_total: Attempts of unknown outcome, and repeats of such.
-        lost_total: Rows that salvage could not save.
+        lost_total: Rows that salvage could not save, and those accepted in commits that are missing.
         bytes_used: Size of the content kept.
         free_bytes: Room left under the caps and on the disk.
         pending_jobs, running_jobs: Of kind JOB, for NodeStatus.

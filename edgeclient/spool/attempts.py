@@ -7,19 +7,19 @@ state follows is decided in `policy/job_states.py`; here it is applied.
 from dataclasses import dataclass, replace
 
 from edgeclient.core.errors import Blocked, CallError, OutOfTime, Rejected, Stopping, Throttled, Unavailable
-from edgeclient.core.jobs import RUNNABLE, TERMINAL, Attempt, Job, JobKind, JobState, ResendPolicy
+from edgeclient.core.jobs import RUNNABLE, Attempt, Job, JobKind, JobState, ResendPolicy
 from edgeclient.policy.job_states import JobEvent, after
-from edgeclient.spool.contents import DamagedError, Part
+from edgeclient.spool.contents import Part
 from edgeclient.spool.ending import (
     cancelled,
-    drop_for_good,
+    drop_request,
     end_unsent,
     error_of,
     purge_due,
     storage_error,
     store_error,
 )
-from edgeclient.spool.reading import with_error
+from edgeclient.spool.reading import request_of, with_error
 from edgeclient.spool.rows import Row
 from edgeclient.spool.session import Session
 from edgeclient.v1 import chat_pb2
@@ -33,10 +33,10 @@ def begin(session: Session, job_id: str, attempt_id: str) -> Attempt | None:
     row = session.maybe("job_by_id", id=job_id)
     if row is None or JobState(row.state) not in RUNNABLE or row.kind != JobKind.JOB.value:
         return None
-    if row.expire_due <= session.clock.now_ms():
+    if row.expire_due <= session.now_ms:
         end_unsent(session, row, JobEvent.EXPIRE)
         return None
-    request = _request(session, row)
+    request = request_of(session, row)
     if request is None:
         end_unsent(session, row, JobEvent.SPOIL, storage_error("its stored request is damaged"))
         return None
@@ -52,7 +52,7 @@ def begun(session: Session, job_id: str) -> Attempt | None:
     row = session.maybe("job_by_id", id=job_id)
     if row is None or row.kind != JobKind.CALL.value or row.state not in _HELD:
         return None
-    return _attempt(session, row, _request(session, row) or chat_pb2.ChatRequest())
+    return _attempt(session, row, request_of(session, row) or chat_pb2.ChatRequest())
 
 
 def succeed(session: Session, attempt: Attempt, response: bytes) -> bool:
@@ -134,7 +134,7 @@ def park(session: Session, attempt: Attempt, ttl_s: float) -> Job | None:
     if row is None or row.kind != JobKind.CALL.value:
         return None
     session.let_go(row.attempt_id)
-    expire_due = session.clock.now_ms() + int(ttl_s * 1000)
+    expire_due = session.now_ms + int(ttl_s * 1000)
     fence = _fence(row, JobEvent.PARK)
     return session.job(
         session.change("park_attempt", row, kind=JobKind.JOB.value, expire_due=expire_due, **fence),
@@ -147,6 +147,7 @@ def may_resend(row: Row) -> bool:
 
 
 _HELD = (JobState.SENDING.value, JobState.UNCERTAIN.value)
+_UNDER_WAY = (JobState.SENDING.value, JobState.SUBMITTED.value)
 
 
 def _event(failure: Failure) -> JobEvent:
@@ -172,7 +173,7 @@ def _wait(session: Session, row: Row, to: JobState, failure: Failure, *, resent:
         attempt_id=row.attempt_id,
         epoch=row.epoch,
         to=to.value,
-        attempt_due=session.clock.now_ms() + delay_ms if delay_ms else 0,
+        attempt_due=session.now_ms + delay_ms if delay_ms else 0,
         uncounted=int(not failure.counts),
         resent=int(resent),
         **{"from": row.state},
@@ -182,24 +183,15 @@ def _wait(session: Session, row: Row, to: JobState, failure: Failure, *, resent:
 def _end(session: Session, row: Row, event: JobEvent, *, uncounted: bool) -> Row:
     session.let_go(row.attempt_id)
     fence = _fence(row, event)
-    if JobState(fence["to"]) in TERMINAL:
-        drop_for_good(session, row)
+    drop_request(session, row, JobState(fence["to"]))
     return session.change(
         "end_attempt",
         row,
-        end_ms=session.clock.wall_ms(),
+        end_ms=session.wall_ms,
         purge_due=purge_due(session, row),
         uncounted=int(uncounted),
         **fence,
     )
-
-
-def _request(session: Session, row: Row) -> chat_pb2.ChatRequest | None:
-    try:
-        body = session.contents.get(row.seq, row.id, row.caller, Part.REQUEST)
-    except DamagedError:
-        return None
-    return None if body is None else chat_pb2.ChatRequest.FromString(body)
 
 
 def _attempt(session: Session, row: Row, request: chat_pb2.ChatRequest) -> Attempt:
@@ -208,7 +200,7 @@ def _attempt(session: Session, row: Row, request: chat_pb2.ChatRequest) -> Attem
 
 def _held(session: Session, attempt: Attempt) -> Row | None:
     row = session.maybe("job_by_id", id=attempt.job.id)
-    return row if row is not None and row.state == JobState.SENDING.value and _holds(row, attempt) else None
+    return row if row is not None and row.state in _UNDER_WAY and _holds(row, attempt) else None
 
 
 def _holds(row: Row, attempt: Attempt) -> bool:

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable
 from math import inf
 from random import Random
+from sys import maxsize
 
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.call import Handler
@@ -22,6 +23,7 @@ from edgeclient.core.job_events import JobFinished
 from edgeclient.core.jobs import RUNNABLE, TERMINAL, Job, JobKind, JobState, Waiting
 from edgeclient.core.ports import Clock, Observe
 from edgeclient.core.spool import Spool
+from edgeclient.spool.closed_models import ClosedModels
 from edgeclient.spool.job_run import Admit, JobRun, Runner, defect
 from edgeclient.spool.lane import STORAGE_PAUSE_S, Lane
 from edgeclient.spool.waiting_room import WaitingRoom
@@ -41,6 +43,8 @@ class Drainer:
         send: Asks the provider, once; no stage that repeats.
         admit: Sets `Call.model` of a stored request, or raises the error that it fails with.
         uplink: Best state of all targets; `uplink_changed` is to be called when it changes.
+        places: How many jobs live calls leave room for.
+        rebooted: Whether this is the first start since the machine started: after a power cut a whole site boots.
         config: Attempts, pauses, width.
         observe: Takes events.
         clock: Measures and waits.
@@ -54,6 +58,8 @@ class Drainer:
         send: Handler,
         admit: Admit,
         uplink: Callable[[], Uplink],
+        rebooted: Callable[[], bool],
+        places: Callable[[], int] = lambda: maxsize,
         config: SpoolConfig,
         observe: Observe,
         clock: Clock,
@@ -62,17 +68,20 @@ class Drainer:
         self._spool = spool
         self._observe = observe
         self._clock = clock
-        self._lane = Lane(config, uplink=uplink, observe=observe, clock=clock, rng=rng)
+        self._lane = Lane(config, uplink=uplink, places=places, observe=observe, clock=clock, rng=rng)
+        self._models = ClosedModels(observe=observe, clock=clock)
         self._runner = Runner(
             spool,
             send=send,
             admit=admit,
             config=config,
             lane=self._lane,
+            models=self._models,
             observe=observe,
             clock=clock,
             rng=rng,
         )
+        self._rebooted = rebooted
         self._room = WaitingRoom(clock=clock)
         self._running: dict[str, JobRun] = {}
         self._stale = False
@@ -137,6 +146,7 @@ class Drainer:
     def key_changed(self, _event: Event) -> None:
         """Take the fact that there is a new API key."""
         self._lane.retry_blocked()
+        self._models.retry()
         self._room.call_back()
         self._wake.set()
 
@@ -144,6 +154,7 @@ class Drainer:
         if self._room.has_overdue():
             self._overdue.set()
         while len(self._running) < self._lane.limit(self._clock.monotonic_s()):
+            self._models.call_due(self._room.call_up)
             job = self._room.next()
             if job is None:
                 return
@@ -156,6 +167,8 @@ class Drainer:
         now_s = self._clock.monotonic_s()
         due_s = self._room.due_s()
         at_s = min(inf if due_s is None else due_s, self._lane.opens_s(now_s) if self._room else inf)
+        if len(self._running) < self._lane.limit(now_s):
+            at_s = min(at_s, self._models.due_s)
         if at_s == inf:
             await self._wake.wait()
         else:
@@ -180,25 +193,32 @@ class Drainer:
             if not self._running:
                 self._idle.set()
             self._wake.set()
-        if isinstance(after, Waiting):
+        if isinstance(after, Waiting) and run.aside is None:
             self._room.back(after, delay_s=delay_s)
-        elif after is not None and after.state in RUNNABLE:
-            (self._room.set_aside if run.blocked else self._room.enter)(after)
+        elif after is not None and (isinstance(after, Waiting) or after.state in RUNNABLE):
+            if run.aside is None:
+                self._room.enter(after)
+            else:
+                self._room.set_aside(after, model=run.aside)
         else:
             self._room.leave(run.job.id)
             if after is not None and after.state in _ENDED:
-                self._finished(after, create_ms=run.job.create_ms)
+                self._finished(after, create_ms=run.job.create_ms, model=run.model)
         if not self._lane.is_blocked:
             self._room.call_back()
+        if run.model and run.model not in self._models:
+            self._room.call_back(run.model)
 
     async def _follow(self) -> None:
         """Keep the picture true."""
+        starts = True
         while True:
             changes = self._spool.changes()
             try:
                 await self._load()
-                if self._room:
+                if starts and self._room and self._rebooted():
                     self._lane.resume()
+                starts = False
                 async for job in changes:
                     self._take(job)
             except Exception as error:  # noqa: BLE001  the picture is made anew
@@ -264,7 +284,7 @@ class Drainer:
             self._observe(defect("", where, error))
         await self._clock.sleep(STORAGE_PAUSE_S)
 
-    def _finished(self, job: Job, *, create_ms: int) -> None:
+    def _finished(self, job: Job, *, create_ms: int, model: str = "") -> None:
         error = job.error
         self._observe(
             JobFinished(
@@ -275,5 +295,6 @@ class Drainer:
                 attempt_count=job.attempt_count,
                 age_s=self._clock.monotonic_s() - create_ms / 1000,
                 possibly_billed=error is not None and error.possibly_billed,
+                model=model,
             )
         )

@@ -1,8 +1,9 @@
 """Ends that need no attempt: expired, cancelled, erased, purged; and what is left of a job then."""
 
 from edgeclient.core.errors import CallError, Reason
-from edgeclient.core.jobs import RUNNABLE, Job, JobKind, JobState
+from edgeclient.core.jobs import RUNNABLE, TERMINAL, Job, JobKind, JobState
 from edgeclient.policy.job_states import JobEvent, after, allows
+from edgeclient.spool import account_rows
 from edgeclient.spool.contents import DamagedError, Part
 from edgeclient.spool.reading import with_error
 from edgeclient.spool.rows import Row
@@ -10,6 +11,8 @@ from edgeclient.spool.session import Session
 from edgeclient.v1 import error_pb2
 
 CHUNK_ROWS = 200  # one step of a long piece of work: others get their turn between
+_LEFT_TO_ATTEMPT = (JobState.SENDING, JobState.SUBMITTED)
+_RETRYABLE = frozenset({JobState.FAILED, JobState.DEAD, JobState.EXPIRED})
 
 
 def cancel(session: Session, caller: str, job_id: str) -> Job | None:
@@ -18,7 +21,7 @@ def cancel(session: Session, caller: str, job_id: str) -> Job | None:
     if row is None or row.caller != caller:
         return None
     state = JobState(row.state)
-    if state is JobState.SENDING and not row.cancel_requested and row.kind == JobKind.JOB.value:
+    if state in _LEFT_TO_ATTEMPT and not row.cancel_requested and row.kind == JobKind.JOB.value:
         row = session.change("request_cancel", row, id=row.id, **{"from": row.state})
     elif allows(state, JobEvent.CANCEL):
         row = end_unsent(session, row, JobEvent.CANCEL, cancelled(possibly_billed=_billed_before(session, row)))
@@ -35,19 +38,23 @@ def erase(session: Session, caller: str, job_id: str) -> bool:
 
 
 def erase_some(session: Session, caller: str, after_seq: int) -> list[int]:
-    """Erase the next rows of a caller; returns their seqs, none if there are no more, and then its key is gone."""
+    """Erase the next rows of a caller; returns their seqs, none if there are no more, and then its key is gone.
+
+    Its name is gone from the accounts as well then; their sums go on without it.
+    """
     rows = session.rows("of_caller", caller=caller, after_seq=after_seq, limit=CHUNK_ROWS)
     for row in rows:
         _erase(session, row)
     if len(rows) < CHUNK_ROWS:
         session.contents.drop_key(caller)
+        account_rows.erase(session, caller)
         session.dirty = True
     return [row.seq for row in rows]
 
 
 def expire_some(session: Session) -> int:
     """Move some of what is over to EXPIRED."""
-    rows = session.rows("overdue", now=session.clock.now_ms(), limit=CHUNK_ROWS)
+    rows = session.rows("overdue", now=session.now_ms, limit=CHUNK_ROWS)
     for row in rows:
         end_unsent(session, row, JobEvent.EXPIRE)
     return len(rows)
@@ -55,7 +62,7 @@ def expire_some(session: Session) -> int:
 
 def purge_some(session: Session) -> int:
     """Delete some of what has been kept long enough, and forget keys whose time is over."""
-    now_ms = session.clock.now_ms()
+    now_ms = session.now_ms
     purged = session.rows("purge", now=now_ms, epoch=session.ledger.epoch, limit=CHUNK_ROWS)
     for row in purged:
         session.moved(row, None)
@@ -67,28 +74,32 @@ def purge_some(session: Session) -> int:
 
 def end_unsent(session: Session, row: Row, event: JobEvent, error: error_pb2.Error | None = None) -> Row:
     """End a job that no attempt is under way for."""
-    state = JobState(row.state)
+    to = after(JobState(row.state), event)
     store_error(session, row, error if error is not None else _expired(session, row))
-    drop_for_good(session, row)
+    if event is JobEvent.SPOIL:
+        session.contents.drop(row.seq, Part.REQUEST)  # there is nothing left of it
+    drop_request(session, row, to)
     return session.change(
         "end_unsent",
         row,
         id=row.id,
-        to=after(state, event).value,
-        end_ms=session.clock.wall_ms(),
+        to=to.value,
+        end_ms=session.wall_ms,
         purge_due=purge_due(session, row),
         **{"from": row.state},
     )
 
 
-def drop_for_good(session: Session, row: Row) -> None:
-    """The request is not needed any more."""
-    session.contents.drop(row.seq, Part.REQUEST)
+def drop_request(session: Session, row: Row, to: JobState) -> None:
+    """A job ends: its request is not needed any more, unless an operator may want to send it again."""
+    kept = session.config.keep_failed_requests and to in _RETRYABLE and row.kind == JobKind.JOB.value
+    if to in TERMINAL and not kept:
+        session.contents.drop(row.seq, Part.REQUEST)
 
 
 def purge_due(session: Session, row: Row) -> int:
     """When an ended job is deleted: kept for its retention, and as long as its key is remembered if it has one."""
-    now_ms = session.clock.now_ms()
+    now_ms = session.now_ms
     if row.kind == JobKind.CALL.value:
         return max(now_ms, row.key_due)
     return max(now_ms + int(session.config.retention_s * 1000), row.key_due)
@@ -131,32 +142,40 @@ def cancelled(*, possibly_billed: bool) -> error_pb2.Error:
 def _erase(session: Session, row: Row) -> None:
     session.let_go(row.attempt_id)
     session.contents.drop(row.seq)
-    now_ms = session.clock.now_ms()
+    now_ms = session.now_ms
     session.change(
         "erase",
         row,
         id=row.id,
         to=after(JobState(row.state), JobEvent.ERASE).value,
-        end_ms=row.end_ms or session.clock.wall_ms(),
+        end_ms=row.end_ms or session.wall_ms,
         purge_due=now_ms + int(session.config.retention_s * 1000),
         **{"from": row.state},
     )
 
 
 def _expired(session: Session, row: Row) -> error_pb2.Error:
+    message = "its time was over before an attempt succeeded"
+    earlier = _earlier(session, row)
+    if earlier is not None and earlier.message:
+        message += f" (the last one failed: {earlier.message})"
     return error_pb2.Error(
-        reason=Reason.ERROR_REASON_DEADLINE,
-        message="its time was over before an attempt succeeded",
-        possibly_billed=_billed_before(session, row),
+        reason=Reason.ERROR_REASON_DEADLINE, message=message, possibly_billed=_billed_before(session, row)
     )
 
 
 def _billed_before(session: Session, row: Row) -> bool:
-    """An earlier attempt was perhaps billed: the end does not undo that."""
+    """An earlier attempt was perhaps billed: the end does not undo that, and what is damaged does not tell."""
     if JobState(row.state) not in RUNNABLE or row.resent_count:
         return True
+    earlier = _earlier(session, row)
+    return earlier is None or earlier.possibly_billed
+
+
+def _earlier(session: Session, row: Row) -> error_pb2.Error | None:
+    """Why the last attempt failed; empty if there was none, None if that is damaged."""
     try:
         body = session.contents.get(row.seq, row.id, row.caller, Part.ERROR)
     except DamagedError:
-        return True
-    return body is not None and error_pb2.Error.FromString(body).possibly_billed
+        return None
+    return error_pb2.Error.FromString(body or b"")

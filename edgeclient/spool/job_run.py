@@ -11,6 +11,7 @@ spent waiting for the provider means that it had, and then it was perhaps billed
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from enum import Enum
 from random import Random
 from typing import TypeVar
@@ -19,8 +20,10 @@ from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.call import Call, Handler, Reply
 from edgeclient.core.deadline import Deadline
 from edgeclient.core.errors import (
+    STORAGE_FAILED,
     Blocked,
     CallError,
+    ModelBlocked,
     Reason,
     Rejected,
     Throttled,
@@ -34,6 +37,7 @@ from edgeclient.core.ports import Clock, Observe
 from edgeclient.core.spool import Spool
 from edgeclient.policy.backoff import Backoff
 from edgeclient.policy.job_verdict import verdict
+from edgeclient.spool.closed_models import ClosedModels
 from edgeclient.spool.lane import STORAGE_PAUSE_S, Lane
 from edgeclient.v1 import chat_pb2
 
@@ -54,18 +58,21 @@ class JobRun:
     Attributes:
         job: As it waited.
         mark: Of the ramp.
-        blocked: It was refused for a reason that is none of its own.
+        model: The model that it wants, as soon as that is known.
+        aside: It is not its turn before something has changed: for this model, which is closed, or "" for all. None: it
+            is.
         cancelled: It was asked to end.
         phase: How far it is.
         task: Who works on it.
     """
 
-    __slots__ = ("blocked", "cancelled", "job", "mark", "phase", "task")
+    __slots__ = ("aside", "cancelled", "job", "mark", "model", "phase", "task")
 
     def __init__(self, job: Waiting, *, mark: int) -> None:
         self.job = job
         self.mark = mark
-        self.blocked = False
+        self.model = ""
+        self.aside: str | None = None
         self.cancelled = False
         self.phase = _Phase.BEGINNING
         self.task: asyncio.Task[None] | None = None
@@ -87,6 +94,7 @@ class Runner:
         admit: Checks a stored request against the present configuration.
         config: Attempts, pauses and time budgets.
         lane: Is told what each outcome means for all jobs.
+        models: Is told what it means for those of its model.
         observe: Takes `JobStarted`, `RetryScheduled` and `DefectFound`.
         clock: Measures.
         rng: Draws the jitter.
@@ -100,6 +108,7 @@ class Runner:
         admit: Admit,
         config: SpoolConfig,
         lane: Lane,
+        models: ClosedModels,
         observe: Observe,
         clock: Clock,
         rng: Random,
@@ -110,6 +119,7 @@ class Runner:
         self._config = config
         self._backoff = Backoff(initial_s=config.retry_initial_s, max_s=config.retry_max_s)
         self._lane = lane
+        self._models = models
         self._observe = observe
         self._clock = clock
         self._rng = rng
@@ -118,10 +128,13 @@ class Runner:
         """Make an attempt.
 
         Returns:
-            The job after it; None if there is no such job any more; the job as it waited if the intent could not be
-            stored, so that nothing was sent and nothing has changed.
+            The job after it; None if there is no such job any more; the job as it waited if its model is closed or the
+            intent could not be stored, so that nothing was sent and nothing has changed.
         """
         try:
+            if self._models and not self._models.permits(await self._wanted(run)):
+                run.aside = run.model
+                return run.job
             attempt = await self._spool.begin(run.job.id)
         except CallError as error:
             self._lane.storage_failed(error)
@@ -143,6 +156,16 @@ class Runner:
         run.phase = _Phase.SETTLING
         return await self._failed(run, attempt, failure)
 
+    async def _wanted(self, run: JobRun) -> str:
+        """The model that a job wants, found out without an attempt; "" if only the attempt can tell."""
+        job = await self._spool.peek(run.job.id)
+        if job is not None and job.request is not None:
+            call = Call(id=job.id, request=job.request, caller=job.caller, deadline=Deadline())
+            with suppress(Exception):  # its attempt will meet the same, and be told
+                self._admit(call)
+                run.model = _model(call)
+        return run.model
+
     def _call(self, attempt: Attempt) -> Call:
         job = attempt.job
         request = job.request or chat_pb2.ChatRequest()
@@ -158,6 +181,7 @@ class Runner:
             caller=job.caller,
             deadline=Deadline.after(timeout_s, now_s=self._clock.monotonic_s()),
             attempt_count=job.attempt_count - 1,
+            background=True,
         )
 
     async def _ask(self, run: JobRun, call: Call) -> Reply | None:
@@ -165,6 +189,7 @@ class Runner:
         begun_count = call.attempt_count
         try:
             self._admit(call)
+            run.model = _model(call)
             run.phase = _Phase.SENDING
             return await self._send(call)
         except asyncio.CancelledError:
@@ -184,16 +209,21 @@ class Runner:
             run.phase = _Phase.SETTLING
 
     def _tell_lane(self, run: JobRun, error: CallError) -> None:
-        if isinstance(error, Blocked):
-            run.blocked = True
+        if isinstance(error, ModelBlocked):
+            run.aside = run.model
+            self._models.refused(run.model, error)
+        elif isinstance(error, Blocked):
+            run.aside = ""
             self._lane.blocked(error)
         elif isinstance(error, Rejected):
             self._lane.refused()
+            self._models.reopened(run.model)
         elif isinstance(error, Throttled | Unavailable | Uncertain):
             self._lane.setback(run.mark, error)
 
     async def _succeeded(self, run: JobRun, attempt: Attempt, reply: Reply) -> Job | None:
         self._lane.answered(run.mark)
+        self._models.reopened(run.model)
         reply.response.id = attempt.job.id
         try:
             await self._committed(lambda: self._spool.succeed(attempt, reply.response))
@@ -207,6 +237,8 @@ class Runner:
             error,
             attempt_count=attempt.job.attempt_count,
             max_attempts=self._config.max_attempts,
+            waited_s=self._clock.monotonic_s() - run.job.create_ms / 1000,
+            reached=self._lane.is_online,
             backoff=self._backoff,
             draw=self._rng.random(),
         )
@@ -237,7 +269,7 @@ class Runner:
             try:
                 result = await write()
             except CallError as error:
-                if error.reason != Reason.ERROR_REASON_STORAGE_UNAVAILABLE:
+                if error.reason not in STORAGE_FAILED:
                     raise
                 self._lane.storage_failed(error)
                 await self._clock.sleep(STORAGE_PAUSE_S)
@@ -251,6 +283,10 @@ def defect(call_id: str, where: str, error: BaseException) -> DefectFound:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
     return DefectFound(call_id=call_id, where=where, kind=type(error).__name__, traceback="\n".join(lines))
+
+
+def _model(call: Call) -> str:
+    return call.model.id if call.model is not None else call.request.model
 
 
 def _priority(number: int) -> str:

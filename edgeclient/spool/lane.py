@@ -3,37 +3,27 @@
 Closed while the uplink is offline, while the node stops, for a minute after a refusal that every request would get (a
 wrong key, an empty account), for some seconds after the storage has failed, and after each setback for a pause that
 doubles with every setback in a row: one failing provider must not use up the attempts of a thousand jobs. Open as wide
-as the ramp says. After a refusal of that kind one job at a time is the probe, until one gets an answer; a new key or a
-new state of the uplink makes the lane try at once. Refusals and failures of the storage are told once, when they begin,
-and once when they are over.
+as the ramp says, and as live calls leave room for. After a refusal of that kind one job at a time is the probe, until
+one gets an answer; a new key or a new state of the uplink makes the lane try at once. Refusals and failures of the
+storage are told once, when they begin, and once when they are over.
 """
 
 from collections.abc import Callable
 from math import inf
 from random import Random
+from sys import maxsize
 
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.errors import CallError, Throttled
 from edgeclient.core.events import Uplink
-from edgeclient.core.job_events import SpoolPaused, SpoolResumed
 from edgeclient.core.ports import Clock, Observe
 from edgeclient.policy.backoff import Backoff
 from edgeclient.policy.job_verdict import BLOCKED_S
 from edgeclient.policy.ramp import Ramp
+from edgeclient.spool.pause import Pause
 
 STORAGE_PAUSE_S = 5.0
 _LONGEST_SETBACK_S = 60.0
-
-
-class _Pause:
-    """A reason not to begin, from its first occurrence until it is known to be over."""
-
-    __slots__ = ("cause", "since_s", "until_s")
-
-    def __init__(self) -> None:
-        self.cause = ""
-        self.since_s = 0.0
-        self.until_s = -inf
 
 
 class Lane:
@@ -42,32 +32,40 @@ class Lane:
     Args:
         config: The largest width and the spread after an outage.
         uplink: Best state of all targets.
+        places: How many jobs live calls leave room for.
         observe: Takes `SpoolPaused` and `SpoolResumed`.
         clock: Measures pauses.
         rng: Draws the start after an outage.
     """
 
     def __init__(
-        self, config: SpoolConfig, *, uplink: Callable[[], Uplink], observe: Observe, clock: Clock, rng: Random
+        self,
+        config: SpoolConfig,
+        *,
+        uplink: Callable[[], Uplink],
+        places: Callable[[], int] = lambda: maxsize,
+        observe: Observe,
+        clock: Clock,
+        rng: Random,
     ) -> None:
+        self._places = places
         self._uplink = uplink
-        self._observe = observe
         self._clock = clock
         self._rng = rng
         self._ramp = Ramp(most=config.max_in_flight, spread_s=config.resume_spread_s)
         self._backoff = Backoff(initial_s=config.retry_initial_s, max_s=min(config.retry_max_s, _LONGEST_SETBACK_S))
         self._setback_count = 0
         self._offline = uplink() is Uplink.OFFLINE
-        self._blocked = _Pause()
-        self._storage = _Pause()
+        self._blocked = Pause(observe)
+        self._storage = Pause(observe)
         self._closed = False
 
     def limit(self, now_s: float) -> int:
         """How many jobs may be under way at this moment."""
         if self._closed or self._offline or now_s < max(self._blocked.until_s, self._storage.until_s):
             return 0
-        limit = self._ramp.limit(now_s)
-        return min(limit, 1) if self._blocked.cause or self._storage.cause else limit
+        limit = min(self._ramp.limit(now_s), self._places())
+        return min(limit, 1) if self._blocked or self._storage else limit
 
     def opens_s(self, now_s: float) -> float:
         """When the limit grows by itself, in time; `inf`: not before something happens."""
@@ -97,7 +95,7 @@ class Lane:
     def refused(self) -> None:
         """The provider refused one request, for reasons of that request: the way and the key are good."""
         self._setback_count = 0
-        self._over(self._blocked)
+        self._blocked.over(now_s=self._clock.monotonic_s())
 
     def setback(self, mark: int, error: CallError) -> None:
         """The way failed, or the provider asked for less."""
@@ -107,21 +105,26 @@ class Lane:
             self._setback_count += 1
 
     @property
+    def is_online(self) -> bool:
+        """The last that was seen of the provider is an answer."""
+        return self._uplink() is Uplink.ONLINE
+
+    @property
     def is_blocked(self) -> bool:
         """The provider refused this node, and has not done what it was asked since."""
-        return bool(self._blocked.cause)
+        return bool(self._blocked)
 
     def blocked(self, error: CallError) -> None:
         """The provider refused this node, not this request."""
-        self._begin(self._blocked, error, BLOCKED_S)
+        self._blocked.begin(error, now_s=self._clock.monotonic_s(), pause_s=BLOCKED_S)
 
     def storage_failed(self, error: CallError) -> None:
         """The storage cannot be used."""
-        self._begin(self._storage, error, STORAGE_PAUSE_S)
+        self._storage.begin(error, now_s=self._clock.monotonic_s(), pause_s=STORAGE_PAUSE_S)
 
     def storage_worked(self) -> None:
         """The storage can be used."""
-        self._over(self._storage)
+        self._storage.over(now_s=self._clock.monotonic_s())
 
     def retry_blocked(self) -> None:
         """Something has changed that may have mended it: try again now."""
@@ -135,18 +138,3 @@ class Lane:
         self.retry_blocked()
         if was_offline:
             self.resume()
-
-    def _begin(self, pause: _Pause, error: CallError, pause_s: float) -> None:
-        now_s = self._clock.monotonic_s()
-        pause.until_s = now_s + pause_s
-        if not pause.cause:
-            pause.cause = error.reason_name
-            pause.since_s = now_s
-            self._observe(SpoolPaused(cause=pause.cause, problem=error.message))
-
-    def _over(self, pause: _Pause) -> None:
-        if pause.cause:
-            now_s = self._clock.monotonic_s()
-            self._observe(SpoolResumed(cause=pause.cause, duration_s=now_s - pause.since_s))
-            pause.cause = ""
-            pause.until_s = -inf

@@ -2,37 +2,59 @@
 
 It takes the daemon's own lock, so the two never meet. It recovers nothing and starts no epoch: an attempt that a crash
 left in SENDING stays so until the daemon settles it. What it changes goes through the same operations as the daemon's,
-in one transaction each, committed with an fsync; only `retry` is its own, because the table of states gives a terminal
-job no way back: that is a decision of a person, who knows that it may be billed again.
+in one transaction each, committed with an fsync.
+
+Only `retry` is its own: to send again what may be billed again is a decision of a person. One that is UNCERTAIN goes
+back into the queue. One that has ended stays what it is, for it was promised that a job ends once; what it asked is
+handed over to a new job, and with it the request, so that no job is retried twice by mistake.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from edgeclient.config.spool_schema import SpoolConfig
+from edgeclient.core.errors import CallError
 from edgeclient.core.jobs import Job, JobKind, JobState, SpoolStats
 from edgeclient.spool import ending
 from edgeclient.spool.contents import DamagedError, Part
-from edgeclient.spool.offline_files import QueueUnusableError, locked, offline_session, operator_statements
-from edgeclient.spool.rows import Row
+from edgeclient.spool.database import DamagedDatabaseError
+from edgeclient.spool.offline_files import QueueUnusableError, damaged, locked, offline_session, operator_statements
+from edgeclient.spool.retrying import requeued, resubmitted
+from edgeclient.spool.rows import Row, sound
 from edgeclient.spool.sealing import SealError, Vault
 from edgeclient.spool.session import Session, as_list
+from edgeclient.spool.ttl_clock import SystemTime, TimeSource
 from edgeclient.spool.vault import KeyedVault
 from edgeclient.v1 import chat_pb2, error_pb2
 
 T = TypeVar("T")
 
-RETRYABLE = frozenset({JobState.UNCERTAIN, JobState.FAILED, JobState.DEAD})
+RETRYABLE = (JobState.UNCERTAIN, JobState.FAILED, JobState.DEAD, JobState.EXPIRED)
 _PAGE_ROWS = 200
 _END_OF_SEQ = 1 << 62
 
 
 class NotRetryableError(Exception):
     """This job cannot be sent again; says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """A job that is sent again.
+
+    Attributes:
+        job_id: Which one.
+        was: The state that it was in, and still is if it had ended.
+        job: What is sent: the job itself if its outcome was not known, else a new one.
+    """
+
+    job_id: str
+    was: JobState
+    job: Job
 
 
 class OperatorQueue:
@@ -42,6 +64,7 @@ class OperatorQueue:
         directory: The folder of the queue.
         vault: The one that the daemon has.
         config: Limits and retention, as for the daemon.
+        time_source: What time it is.
 
     Raises:
         QueueInUseError: Somebody else has it.
@@ -49,10 +72,13 @@ class OperatorQueue:
         SettingError: The vault is not the queue's.
     """
 
-    def __init__(self, directory: Path, *, vault: Vault, config: SpoolConfig) -> None:
+    def __init__(
+        self, directory: Path, *, vault: Vault, config: SpoolConfig, time_source: TimeSource | None = None
+    ) -> None:
+        self._directory = directory
         self._lock = locked(directory)
         try:
-            self.session = offline_session(directory, vault, config)
+            self.session = offline_session(directory, vault, config, time_source or SystemTime())
         except BaseException:
             self._lock.close(clean=self._lock.was_clean)
             raise
@@ -65,9 +91,15 @@ class OperatorQueue:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let others use it. Whether its last daemon ended properly is still for the next one to see."""
-        self.session.connection.close()
+        """Let others use it. Whether its last daemon ended properly is still for the next one to see.
+
+        Raises:
+            QueueUnusableError: It is damaged, which was met with on the way.
+        """
+        self.session.close()
         self._lock.close(clean=self._lock.was_clean)
+        if isinstance(error, DamagedDatabaseError):
+            raise QueueUnusableError(damaged(self._directory, error)) from None
 
     def jobs(
         self, *, states: Sequence[str] = (), caller: str = "", limit: int = 0, content: bool = False
@@ -84,7 +116,7 @@ class OperatorQueue:
         left, before_seq = limit or _END_OF_SEQ, _END_OF_SEQ
         while left > 0:
             rows = [
-                Row._make(each)
+                sound(each)
                 for each in self.session.connection.execute(
                     operator_statements()["operator_jobs"],
                     {"before_seq": before_seq, "states": wanted, "caller": caller, "limit": min(left, _PAGE_ROWS)},
@@ -105,21 +137,42 @@ class OperatorQueue:
         row = self.session.maybe("job_by_id", id=job_id)
         return None if row is None else self._changed(lambda session: ending.cancel(session, row.caller, job_id))
 
-    def retry(self, job_id: str) -> Job | None:
-        """QUEUED again, with a fresh ttl and fresh attempts. It may be billed once more.
+    def retryable(self, states: Sequence[str]) -> tuple[list[str], int]:
+        """Jobs that can be sent again, oldest first, and how many cannot because their request is gone.
+
+        Args:
+            states: Names of states in which to look for them, in any case.
+        """
+        ids, count = [], 0
+        for job in self.jobs(states=states, content=True):
+            if job.kind is JobKind.JOB and job.state in RETRYABLE:
+                ids += [job.id] if job.request is not None else []
+                count += 1
+        return ids[::-1], count - len(ids)
+
+    def retry(self, job_id: str) -> Retried | None:
+        """Send a job again, with a fresh ttl and fresh attempts; see the module. It may be billed once more.
 
         Raises:
-            NotRetryableError: Its state forbids it, or its request is not there any more.
+            NotRetryableError: Its state forbids it, its request is not there any more, or there is no room.
         """
         row = self.session.maybe("job_by_id", id=job_id)
         if row is None:
             return None
         state = JobState(row.state)
-        if row.kind != JobKind.JOB.value or state not in RETRYABLE:
-            raise NotRetryableError(f"job {job_id} is {state.name}, not UNCERTAIN, FAILED or DEAD")
-        if self._request(row) is None:
-            raise NotRetryableError(f"job {job_id} is {state.name} and its request is not kept; submit it anew")
-        return self._changed(lambda session: self._job(_requeue(session, row), content=False))
+        if row.kind != JobKind.JOB.value:
+            raise NotRetryableError(f"job {job_id} is a call, which only its device can repeat")
+        if state not in RETRYABLE:
+            raise NotRetryableError(f"job {job_id} is {state.name}, not UNCERTAIN, FAILED, DEAD or EXPIRED")
+        request = self._request(row)
+        if request is None:
+            raise NotRetryableError(f"job {job_id} is {state.name} and its request is not kept any more")
+        again = requeued if state is JobState.UNCERTAIN else partial(resubmitted, request=request)
+        try:
+            job = self._changed(lambda session: self._job(again(session, row), content=False))
+        except CallError as error:
+            raise NotRetryableError(f"job {job_id} cannot be retried now: {error.message}") from None
+        return Retried(job_id=job_id, was=state, job=job)
 
     def erase(self, job_id: str) -> bool:
         """Destroy the content; False if there is no such job."""
@@ -192,6 +245,8 @@ class OperatorQueue:
 
     def _job(self, row: Row, *, content: bool) -> Job:
         job = self.session.job(row)
+        if job.state is JobState.SUBMITTED:
+            job = replace(job, batch_id=next((found for (found,) in self.session.run("batch_of", seq=row.seq)), ""))
         error = self._part(row, Part.ERROR) if row.state != JobState.SUCCEEDED.value else None
         if error is not None:
             job = replace(job, error=error_pb2.Error.FromString(error))
@@ -214,20 +269,3 @@ class OperatorQueue:
             return self.session.contents.get(row.seq, row.id, row.caller, part)
         except DamagedError:
             return None
-
-
-def _requeue(session: Session, row: Row) -> Row:
-    session.ledger.last_revision += 1
-    if row.state == JobState.UNCERTAIN.value:
-        session.ledger.resent_total += 1
-    values = {
-        "id": row.id,
-        "from": row.state,
-        "to": JobState.QUEUED.value,
-        "revision": session.ledger.last_revision,
-        "expire_due": max(row.expire_due, session.clock.now_ms() + int(session.config.default_ttl_s * 1000)),
-    }
-    (changed,) = session.connection.execute(operator_statements()["operator_requeue"], values)
-    after = Row._make(changed)
-    session.moved(row, after)
-    return after

@@ -4,8 +4,9 @@ Times in it are on the monotonic clock: pauses between attempts neither end earl
 Whether a job's time is over is known to the storage alone; here is only known when it is worth asking.
 
 A job that was refused for a reason that concerns all (a wrong key, an empty account) is set aside while that lasts, so
-that the next probe is another job's turn: the refusal may concern one model only. Where there is no other job, the one
-that was set aside first is the probe.
+that the next probe is another job's turn: the refusal may concern this one only. Where there is no other job, the one
+that was set aside first is the probe. A job whose model is closed (`closed_models.py`) is set aside too, under its
+model, and waits to be called up.
 """
 
 from dataclasses import replace
@@ -28,8 +29,9 @@ class WaitingRoom:
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
-        self._queue = FairQueue()
-        self._aside: dict[str, Waiting] = {}
+        self._queue = FairQueue[Waiting]()
+        self._aside: dict[str, dict[str, Waiting]] = {}
+        self._aside_for: dict[str, str] = {}
 
     def __len__(self) -> int:
         """Jobs that wait, whatever for."""
@@ -40,40 +42,46 @@ class WaitingRoom:
 
     def enter(self, job: Waiting | Job) -> None:
         """A job waits, as the storage tells it."""
-        if job.id not in self._aside:
+        if job.id not in self._aside_for:
             self._queue.add(self._on_our_clock(_waiting(job) if isinstance(job, Job) else job))
 
     def back(self, job: Waiting, *, delay_s: float = 0.0) -> None:
         """A job that was taken, and was not sent, waits again."""
         self._queue.add(replace(job, next_attempt_ms=self._now_ms() + round(delay_s * 1000) if delay_s else 0))
 
-    def set_aside(self, job: Job) -> None:
-        """A job was refused for a reason that concerns all."""
-        self._aside[job.id] = here = self._on_our_clock(_waiting(job))
-        self._queue.add(replace(here, next_attempt_ms=self._now_ms() + _ASIDE_MS))
+    def set_aside(self, job: Job | Waiting, *, model: str = "") -> None:
+        """A job that was taken was refused, or not tried, because its model is closed; "": because all are."""
+        if isinstance(job, Job):  # it was tried, and may be again at any time
+            job = replace(self._on_our_clock(_waiting(job)), next_attempt_ms=self._now_ms())
+        self._aside_for[job.id] = model
+        self._aside.setdefault(model, {})[job.id] = job
+        self._queue.add(replace(job, next_attempt_ms=self._now_ms() + _ASIDE_MS))  # its time runs out as ever
 
-    def call_back(self) -> None:
-        """That reason is gone: who was set aside waits like everybody."""
-        for job_id, job in self._aside.items():
-            if job_id in self._queue:
-                self._queue.add(replace(job, next_attempt_ms=0))
-        self._aside.clear()
+    def call_up(self, model: str = "") -> bool:
+        """Whoever was set aside first for a model waits like everybody; False: nobody was."""
+        first = next(iter(self._aside.get(model, {}).values()), None)
+        if first is not None:
+            self._forget_aside(first.id)
+            self._queue.add(first)
+        return first is not None
+
+    def call_back(self, model: str = "") -> None:
+        """A model is open again, or all are: who was set aside for that waits like everybody."""
+        while self.call_up(model):
+            pass
 
     def next(self) -> Waiting | None:
         """Take the job whose turn it is; taken until `enter`, `back`, `set_aside` or `leave`."""
         job = self._queue.next(self._now_ms())
-        while job is None and self._aside:
-            first = self._aside.pop(next(iter(self._aside)))
-            if first.id in self._queue:
-                self._queue.add(replace(first, next_attempt_ms=0))
-                job = self._queue.next(self._now_ms())
+        while job is None and self.call_up():
+            job = self._queue.next(self._now_ms())
         if job is not None:
-            self._aside.pop(job.id, None)
+            self._forget_aside(job.id)
         return job
 
     def leave(self, job_id: str) -> Waiting | None:
         """A job waits no more; None: it was not known."""
-        self._aside.pop(job_id, None)
+        self._forget_aside(job_id)
         return self._queue.remove(job_id)
 
     def has_overdue(self) -> bool:
@@ -84,6 +92,14 @@ class WaitingRoom:
         """When, on the monotonic clock, there may be something new by the mere passing of time; None: never."""
         due_ms = self._queue.due_ms(self._now_ms())
         return None if due_ms is None else due_ms / 1000
+
+    def _forget_aside(self, job_id: str) -> None:
+        model = self._aside_for.pop(job_id, None)
+        if model is not None:
+            jobs = self._aside[model]
+            del jobs[job_id]
+            if not jobs:
+                del self._aside[model]
 
     def _now_ms(self) -> int:
         return int(self._clock.monotonic_s() * 1000)

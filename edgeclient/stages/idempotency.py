@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.call import Call, Delta, Handler, Reply
+from edgeclient.core.deadline import Deadline
 from edgeclient.core.errors import CallError, OutOfTime, Reason, Rejected, Unavailable, Uncertain
 from edgeclient.core.events import Uplink
 from edgeclient.core.job_feed import JobFeed, has_ended
@@ -52,7 +53,7 @@ class Idempotency:
         if not call.request.idempotency_key:
             return await forward(call)
         key = (call.caller, call.request.idempotency_key)
-        digest = content_digest(call.request)
+        digest = content_digest(call.asked or call.request)
         while (flight := self._flights.get(key)) is not None:
             if flight.abandoned:
                 await flight.over()
@@ -60,11 +61,12 @@ class Idempotency:
             if flight.digest != digest:
                 raise _reused()
             return await self._follow(flight, call)
-        flight = self._flights[key] = Flight(digest=digest, emit=call.emit)
-        flight.begin(
-            self._lead(flight, call, forward), name=f"keyed call {call.id}", over=lambda: self._flights.pop(key)
-        )
-        return _copy(await flight.lead())
+        flight = self._flights[key] = Flight(digest=digest, call=call)
+        flight.begin(self._work(flight, forward), name=f"keyed call {call.id}", over=lambda: self._flights.pop(key))
+        reply = await flight.lead(now_s=self._clock.monotonic_s())
+        if reply is None:
+            raise _too_late(possibly_billed=call.attempt_count > 0)
+        return _copy(reply)
 
     async def accept(self, new: NewJob) -> Accepted:
         """`Spool.accept` for a job, whose key may be that of a call.
@@ -75,7 +77,11 @@ class Idempotency:
         while new.idempotency_key and (flight := self._flights.get(key)) is not None:
             if flight.digest != new.digest:
                 raise _reused()
-            await flight.over()
+            if flight.abandoned or not flight.call.attempt_count:
+                await flight.over()
+            else:  # what was sent already is worth an answer, even if whoever asked for it leaves
+                now_s = self._clock.monotonic_s()
+                await flight.attend(Deadline.after(self._config.attempt_timeout_s, now_s=now_s), now_s=now_s)
         accepted = await self._spool.accept(new)
         if accepted.duplicate and accepted.job.kind is JobKind.CALL and accepted.job.state is not JobState.SUCCEEDED:
             if key in self._flights:  # it began while this was stored
@@ -83,9 +89,9 @@ class Idempotency:
             raise _lost()
         return accepted
 
-    async def _lead(self, flight: Flight, call: Call, forward: Handler) -> Reply:
+    async def _work(self, flight: Flight, forward: Handler) -> Reply:
         """Record, send, record. Runs in the flight's task."""
-        call.emit = flight.emit
+        call = flight.call
         accepted = await self._spool.accept(
             NewJob(
                 id=call.id,
@@ -142,14 +148,9 @@ class Idempotency:
 
     async def _follow(self, flight: Flight, call: Call) -> Reply:
         """Join a call that runs."""
-        limit_s = call.deadline.remaining_s(self._clock.monotonic_s())
-        try:
-            reply = await flight.follow(limit_s=limit_s)
-        except TimeoutError:
-            raise OutOfTime(
-                Reason.ERROR_REASON_DEADLINE,
-                "the time budget of the call was used up while an earlier one with its idempotency_key still runs",
-            ) from None
+        reply = await flight.follow(call.deadline, now_s=self._clock.monotonic_s())
+        if reply is None:
+            raise _too_late(possibly_billed=False)  # it has asked for nothing itself
         return await _deliver(call, _copy(reply))
 
     async def _repeat(self, call: Call, job: Job) -> Reply:
@@ -181,21 +182,29 @@ class Idempotency:
                     Reason.ERROR_REASON_UPLINK_OFFLINE,
                     f"the provider cannot be reached; the job {job.id} has this idempotency_key and waits for it",
                 )
-        now_s = self._clock.monotonic_s()
-        deadline = call.deadline.just_before(now_s) if queue else call.deadline
-        try:
-            async with asyncio.timeout(deadline.remaining_s(now_s)):
-                ended = await self._feed.ended(call.caller, job.id)
-        except TimeoutError:
-            if queue:
-                return None
+        ended = await self._ended_in_time(call, job, notice=queue)
+        if ended is None and not queue:
             raise OutOfTime(
                 Reason.ERROR_REASON_DEADLINE,
                 f"the time budget of the call was used up; the job {job.id} has this idempotency_key and goes on",
-            ) from None
-        if ended is None:
-            raise _deleted()
+            )
         return ended
+
+    async def _ended_in_time(self, call: Call, job: Job, *, notice: bool) -> Job | None:
+        """The job once it has ended; None if the time of all who wait is over, or with `notice` almost."""
+        while True:
+            now_s, whole = self._clock.monotonic_s(), call.deadline
+            deadline = whole.just_before(now_s) if notice else whole
+            try:
+                async with asyncio.timeout(deadline.remaining_s(now_s)):
+                    ended = await self._feed.ended(call.caller, job.id)
+            except TimeoutError:
+                if call.deadline > whole:
+                    continue
+                return None
+            if ended is None:
+                raise _deleted()
+            return ended
 
 
 async def _deliver(call: Call, reply: Reply) -> Reply:
@@ -217,6 +226,15 @@ def _copy(reply: Reply) -> Reply:
     response = chat_pb2.ChatResponse()
     response.CopyFrom(reply.response)
     return Reply(response=response, upstream_request_id=reply.upstream_request_id)
+
+
+def _too_late(*, possibly_billed: bool) -> CallError:
+    return OutOfTime(
+        Reason.ERROR_REASON_DEADLINE,
+        "the time budget of the call was used up while one with its idempotency_key still runs; repeat it with that"
+        " key to get its answer",
+        possibly_billed=possibly_billed,
+    )
 
 
 def _lost() -> CallError:

@@ -1,9 +1,9 @@
 """The stage: what becomes of a call while the provider cannot be reached.
 
 The caller decides by `offline_policy`. FAIL, the default: fail now, in a millisecond, instead of after a row of
-time-outs. WAIT: hold the call until the way is back or its time is over. STALE: there is no cache, so there never is an
-outdated answer, and it is as FAIL. QUEUE: make a durable job of it, at once or, if the way seemed to work, shortly
-before the caller's time is over; but only of what certainly was not billed and of which the caller has seen nothing.
+time-outs. WAIT: hold the call until the way is back or its time is over. STALE: as FAIL; an outdated answer is a matter
+of the stage before. QUEUE: make a durable job of it, at once or, if the way seemed to work, shortly before the caller's
+time is over; but only of what certainly was not billed and of which the caller has seen nothing.
 
 Offline is what the node believes (`policy/uplink.py`), so a call may still meet a dead way; it is then treated as if
 this had been known.
@@ -74,22 +74,24 @@ class Offline:
                     raise
 
     async def _wait_for_uplink(self, call: Call) -> None:
-        limit_s = call.deadline.remaining_s(self._clock.monotonic_s())
-        try:
-            async with asyncio.timeout(limit_s):
-                while self._uplink() is Uplink.OFFLINE:
-                    if self._stopping:
-                        raise Stopping(
-                            Reason.ERROR_REASON_SHUTTING_DOWN,
-                            "this node is shutting down, and the provider could not be reached until now",
-                            retry_after_s=_COME_BACK_S,
-                        )
+        while self._uplink() is Uplink.OFFLINE:
+            if self._stopping:
+                raise Stopping(
+                    Reason.ERROR_REASON_SHUTTING_DOWN,
+                    "this node is shutting down, and the provider could not be reached until now",
+                    retry_after_s=_COME_BACK_S,
+                )
+            deadline = call.deadline
+            try:
+                async with asyncio.timeout(deadline.remaining_s(self._clock.monotonic_s())):
                     await self._changed.wait()
-        except TimeoutError:
-            raise OutOfTime(
-                Reason.ERROR_REASON_DEADLINE,
-                "the time budget of the call was used up while the provider could not be reached; nothing was sent",
-            ) from None
+            except TimeoutError:
+                if call.deadline > deadline:  # it was put off: somebody with more time waits as well
+                    continue
+                raise OutOfTime(
+                    Reason.ERROR_REASON_DEADLINE,
+                    "the time budget of the call was used up while the provider could not be reached; nothing was sent",
+                ) from None
 
     async def _queue(self, call: Call, forward: Handler, spool: Spool) -> Reply:
         if self._uplink() is Uplink.OFFLINE:

@@ -8,6 +8,10 @@ sentence, and those before the ones that go by the status alone.
 Billing: the provider does not charge for a call that it answers with an error. What fails after the model has begun to
 write is another matter and is always uncertain.
 
+Whom a refusal concerns: the key, debts and an account that is not activated concern every request (`Blocked`);
+permissions and free quotas are given per model (`ModelBlocked`), and so is what is said in doubt, for the provider
+words one lack of a permission in many ways.
+
 Pauses: request limits are also checked second by second (limit per minute / 60), so after one second there is a new
 window. Token limits, growth limits and lack of capacity clear within about a minute; 30 s lets three attempts, the
 default, span that minute and stays below the default time budget of a call. The provider's own `Retry-After` wins.
@@ -22,6 +26,7 @@ from email.utils import parsedate_to_datetime
 from edgeclient.core.errors import (
     Blocked,
     CallError,
+    ModelBlocked,
     Reason,
     Rejected,
     Throttled,
@@ -72,13 +77,23 @@ _INVALID = _Meaning(Rejected, Reason.ERROR_REASON_INVALID_REQUEST, "The provider
 _TOO_LARGE = _Meaning(Rejected, Reason.ERROR_REASON_REQUEST_TOO_LARGE, "The request is too large for the provider")
 _CONTENT = _Meaning(Rejected, Reason.ERROR_REASON_CONTENT_BLOCKED, "The provider refused the content")
 _NO_MODEL = _Meaning(
-    Rejected, Reason.ERROR_REASON_MODEL_NOT_FOUND, "The provider has no such model, or this node may not use it"
+    ModelBlocked, Reason.ERROR_REASON_MODEL_NOT_FOUND, "The provider has no such model, or this node may not use it"
 )
 _KEY = _Meaning(Blocked, Reason.ERROR_REASON_UPSTREAM_CREDENTIALS, "The provider refused this node's API key")
 _MONEY = _Meaning(
     Blocked,
     Reason.ERROR_REASON_UPSTREAM_QUOTA_EXHAUSTED,
-    "The provider's account of this node has no money or free quota left, or is not activated",
+    "The provider's account of this node has no money left, or is not activated",
+)
+_NO_ACCESS = _Meaning(
+    ModelBlocked,
+    Reason.ERROR_REASON_UPSTREAM_CREDENTIALS,
+    "The provider does not let this node's API key use this model",
+)
+_FREE_QUOTA = _Meaning(
+    ModelBlocked,
+    Reason.ERROR_REASON_UPSTREAM_QUOTA_EXHAUSTED,
+    "The free quota of this model is used up, or the model is not activated for this node's account",
 )
 _NO_PATH = _Meaning(
     Blocked,
@@ -127,10 +142,11 @@ _PASSING_CODES = _any(
 _TABLE = (
     # -- by code; compared in lower case, without "_", "-" and blanks
     _Row(_PORTAL, _any(re.escape(WEB_PAGE)), statuses=range(200, 406)),
-    _Row(_MONEY, _any(r"arrearage", r"allocationquota\.freetieronly", r"\w*billoverdue", r"commoditynotpurchased")),
-    _Row(_MONEY, _any(r"accessdenied\.unpurchased", r"insufficientbalance")),
-    _Row(_MONEY, _PASSING_CODES, _any(r"free (\w+ )?(quota|tier)")),
-    _Row(_MONEY, _PASSING_CODES, statuses=(402, 403)),
+    _Row(_MONEY, _any(r"arrearage", r"\w*billoverdue", r"commoditynotpurchased", r"insufficientbalance")),
+    _Row(_FREE_QUOTA, _any(r"allocationquota\.freetieronly", r"accessdenied\.unpurchased")),
+    _Row(_FREE_QUOTA, _PASSING_CODES, _any(r"free (\w+ )?(quota|tier)")),
+    _Row(_FREE_QUOTA, _PASSING_CODES, statuses=(403,)),
+    _Row(_MONEY, _PASSING_CODES, statuses=(402,)),
     _Row(_TOKENS, _PASSING_CODES),
     _Row(_GROWTH, _any(r"throttling\.burstrate", r"limitburstrate")),
     _Row(_RATE, _any(r"throttling(\..+)?", r"limit(requests?|rate)", r"ratelimit\w*", r"toomanyrequests", r"130[25]")),
@@ -140,10 +156,10 @@ _TABLE = (
     _Row(_CONTENT, _any(r"(.+\.)?datainspectionfailed", r"contentfilter", r"contentpolicyviolation")),
     _Row(_CONTENT, _any(r"customroleblocked", r"faqruleblocked", r"ipinfringementsuspect")),
     _Row(_KEY, _any(r"invalidapikey", r"notauthorized", r"invalidaccesstoken", r"authenticationerror")),
-    _Row(_KEY, _any(r"workspace\.?accessdenied", r"workspacenotfound")),
+    _Row(_KEY, _any(r"workspacenotfound")),
     _Row(_NO_MODEL, _any(r"model\.?(notfound|accessdenied)", r"modelnotsupported", r"modelnotexist")),
     _Row(_NO_MODEL, _any(r"accessdenied"), _any(r"access to (the )?model", r"model access")),
-    _Row(_KEY, _any(r"accessdenied")),
+    _Row(_NO_ACCESS, _any(r"(workspace\.?)?accessdenied")),
     _Row(_TOO_LARGE, _any(r"badrequest\.toolarge")),
     _Row(_MEDIA, _any(r"(invalidurl|invalidfile)\.(timeout|connectionrefused|downloadfailed)")),
     _Row(_INVALID, _any(r"invalid(url|file)(\..+)?", r"invalidvalue", r"contextlengthexceeded")),
@@ -156,9 +172,8 @@ _TABLE = (
     _Row(_FAULT, _any(r"modelservicefailed", r"invokepluginfailed", r"rewritefailed", r"clientdisconnect")),
     _Row(_FAULT, _any(r"serviceunavailableerror", r"errorfinish")),
     # -- by the provider's sentence
-    _Row(
-        _MONEY, message=_any(r"free (\w+ )?(quota|tier)", r"account is in good standing"), statuses=(400, 402, 403, 429)
-    ),
+    _Row(_FREE_QUOTA, message=_any(r"free (\w+ )?(quota|tier)"), statuses=(400, 402, 403, 429)),
+    _Row(_MONEY, message=_any(r"account is in good standing"), statuses=(400, 402, 403, 429)),
     _Row(_TOKENS, message=_any(r"^you exceeded your current quota", r"^allocated quota exceeded")),
     _Row(_GROWTH, message=_any(r"request rate increased too quickly")),
     _Row(_RATE, message=_any(r"^too many requests", r"^requests? rate limit", r"^requests? throttl")),

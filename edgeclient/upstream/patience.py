@@ -6,7 +6,8 @@ when it wakes, so a piece costs the reading of a clock. The caller's deadline ho
 the request leaves; a non-streamed answer shows no sign of life before it is there, so it has no others. Time in which
 the caller takes a piece is the caller's: no limit of the provider's runs meanwhile but the total.
 
-Waiting for a place and for the connection belongs to nobody but the deadline: it is no fault of the provider.
+Waiting for a place and for the connection belongs to nobody but the deadline: it is no fault of the provider. The
+deadline of a call that others join is put off, so it is read anew each time the timer looks.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from edgeclient.config.schema import UpstreamConfig
-from edgeclient.core.deadline import Deadline
+from edgeclient.core.call import Call
 from edgeclient.core.errors import CallError, OutOfTime, Reason, Uncertain
 
 
@@ -35,18 +36,20 @@ class Patience:
 
     Args:
         config: The limits.
-        deadline: The caller's.
+        call: Whose deadline it is.
         now_s: The present time on the clock of the deadline.
         streamed: The answer comes in pieces.
     """
 
     __slots__ = (
+        "_ahead_s",
+        "_call",
         "_config",
-        "_deadline_s",
         "_first_token_s",
         "_headers_s",
         "_heard",
         "_loop",
+        "_over",
         "_sent",
         "_silence_s",
         "_streamed",
@@ -56,15 +59,16 @@ class Patience:
         "_wake_s",
     )
 
-    def __init__(self, config: UpstreamConfig, *, deadline: Deadline, now_s: float, streamed: bool) -> None:
+    def __init__(self, config: UpstreamConfig, *, call: Call, now_s: float, streamed: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._config = config
         self._streamed = streamed
-        # The loop's clock and ours may have begun at different moments.
-        self._deadline_s = deadline.at_s + self._loop.time() - now_s
+        self._call = call
+        self._ahead_s = self._loop.time() - now_s  # the loop's clock and ours may have begun at different moments
         self._total_s = self._headers_s = self._first_token_s = self._silence_s = inf
         self._sent = False
         self._heard = False
+        self._over = Limit.DEADLINE
         self._timer = asyncio.timeout_at(None)
         self._wake: asyncio.TimerHandle | None = None
         self._wake_s = inf
@@ -89,6 +93,8 @@ class Patience:
     @property
     def limit_s(self) -> float | None:
         """Seconds until the last limit, as known before the request leaves; None: there is none."""
+        if self._call.joinable:
+            return self._config.total_timeout_s
         return max(0.0, min(self._deadline_s - self._loop.time(), self._config.total_timeout_s))
 
     def sent(self) -> None:
@@ -118,6 +124,10 @@ class Patience:
         """The caller takes a piece."""
         self._silence_s = inf
 
+    @property
+    def _deadline_s(self) -> float:
+        return self._call.deadline.at_s + self._ahead_s
+
     def _due(self) -> tuple[float, Limit]:
         """What runs out first, and when."""
         return min(
@@ -131,8 +141,9 @@ class Patience:
 
     def _look(self) -> None:
         """Fire if a limit has run out, else sleep until the first one may have."""
-        due_s, _ = self._due()
+        due_s, limit = self._due()
         if due_s <= self._loop.time():
+            self._over = limit
             self._timer.reschedule(due_s)
         elif due_s < self._wake_s:
             self._sleep(due_s)
@@ -148,7 +159,7 @@ class Patience:
         self._look()
 
     def _ran_out(self) -> CallError:
-        _, limit = self._due()
+        limit = self._over
         if limit is Limit.DEADLINE:
             where = "while the provider worked on it" if self._sent else "before it could be sent"
             return OutOfTime(

@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sysconfig
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -41,6 +41,7 @@ class Daemon:
     Args:
         settings: By path, as for `--set`.
         key: API key in its environment; "" for none.
+        under: A command that runs it, such as one that takes its rights.
 
     Attributes:
         facts: The log, line by line, decoded.
@@ -49,7 +50,8 @@ class Daemon:
         admin: Of the port for operators.
     """
 
-    def __init__(self, settings: Mapping[str, str], *, key: str = API_KEY) -> None:
+    def __init__(self, settings: Mapping[str, str], *, key: str = API_KEY, under: Sequence[str] = ()) -> None:
+        self._under = under
         self._settings = {**_LOOPBACK, **settings}
         self._environment = environment(**({"DASHSCOPE_API_KEY": key} if key else {}))
         self._changed = asyncio.Condition()
@@ -141,6 +143,7 @@ class Daemon:
     async def _begin(self) -> None:
         arguments = [part for path, value in self._settings.items() for part in ("--set", f"{path}={value}")]
         self._process = await asyncio.create_subprocess_exec(
+            *self._under,
             _PROGRAM,
             "serve",
             *arguments,

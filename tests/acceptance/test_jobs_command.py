@@ -14,13 +14,9 @@ from edgeclient.client import EdgeClient
 
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[Node]:
-    async with cloud(seed=1) as sim:
-        node = Node.prepared(tmp_path, sim, {})
-        try:
-            await node.start()
-            yield node
-        finally:
-            await node.kill()
+    async with cloud(seed=1) as sim, Node.prepared(tmp_path, sim, {}) as node:
+        await node.start()
+        yield node
 
 
 async def jobs(node: Node, *arguments: str) -> Finished:
@@ -58,6 +54,9 @@ async def test_the_files_of_a_running_node_are_its_own(node: Node) -> None:
     refused = await command("jobs", "verify", "--config", node.config)
     assert 75 == refused.code
     assert "is in use by a daemon" in refused.err
+    refused = await command("jobs", "retry", "--state", "dead", "--config", node.config)
+    assert 75 == refused.code
+    assert "Stop the daemon first" in refused.err
 
     assert 0 == await node.stop()
     verified = await command("jobs", "verify", "--config", node.config)

@@ -8,7 +8,7 @@ import pytest
 from fakes.command_line import command
 
 from edgeclient.config.spool_schema import SpoolConfig
-from edgeclient.core.errors import Reason, Uncertain
+from edgeclient.core.errors import Reason, Unavailable, Uncertain
 from edgeclient.core.jobs import JobKind, NewJob
 from edgeclient.core.spool import content_digest
 from edgeclient.spool.spool import SqliteSpool
@@ -92,10 +92,77 @@ async def test_retry_asks_first_and_queues_again(directory: Path) -> None:
     assert ["unknown"] == [job["id"] for job in await listed(directory, "--state", "uncertain")]
 
     done = await command("jobs", "retry", "--state", "uncertain", "--directory", directory, "--yes", "--json")
-    assert [("unknown", "queued")] == [(job["id"], job["state"]) for job in json.loads(done.out)]
+    assert [("unknown", "unknown", "queued")] == [
+        (job["retry_of"], job["id"], job["state"]) for job in json.loads(done.out)
+    ]
 
     refused = await command("jobs", "retry", "done", "--directory", directory, "--yes")
-    assert (65, "Error: job done is SUCCEEDED, not UNCERTAIN, FAILED or DEAD\n") == (refused.code, refused.err)
+    assert (65, "Error: job done is SUCCEEDED, not UNCERTAIN, FAILED, DEAD or EXPIRED\n") == (refused.code, refused.err)
+    nothing = await command("jobs", "retry", "--state", "uncertain", "--directory", directory)
+    assert (0, "", "no job to send again\n") == (nothing.code, nothing.out, nothing.err)
+
+
+@pytest.fixture
+async def failed(tmp_path: Path) -> Path:
+    """A queue whose jobs have failed in order of their names, the last without its request being kept."""
+    directory = tmp_path / "failed"
+    for kept, names in ((True, ("J1", "J2", "J3")), (False, ("J4",))):
+        config = SpoolConfig(directory=str(directory), ballast_bytes=0, keep_failed_requests=kept)
+        spool = SqliteSpool(config, vault=vault_of(""), observe=lambda _: None)
+        await spool.open()
+        for name in names:
+            request = chat_pb2.ChatRequest(prompt=f"prompt of {name}")
+            digest = content_digest(request)
+            await spool.accept(
+                NewJob(id=name, caller="device-7", kind=JobKind.JOB, request=request, digest=digest, label=f"of {name}")
+            )
+            attempt = await spool.begin(name)
+            assert attempt is not None
+            down = Unavailable(Reason.ERROR_REASON_UPSTREAM_UNAVAILABLE, "down")
+            await spool.fail(attempt, down, retry_in_s=None, counts=True)
+        await spool.close()
+    return directory
+
+
+async def test_retry_of_ended_jobs_tells_which_became_which(failed: Path) -> None:
+    shown = await command("jobs", "show", "J1", "--directory", failed, "--content", "--json")
+    assert "prompt of J1" == json.loads(shown.out)["request"]["prompt"]
+    exported = [json.loads(line) for line in (await command("jobs", "export", "--directory", failed)).out.splitlines()]
+    assert [None, "prompt of J3"] == [job.get("request", {}).get("prompt") for job in exported][:2]
+
+    done = await command("jobs", "retry", "--state", "dead", "--directory", failed, "--yes")
+    assert (0, "1 more cannot be sent again: their requests are not kept any more\n") == (done.code, done.err)
+    header, *lines = done.out.splitlines()
+    assert ["JOB", "WAS", "SENT", "AGAIN", "AS", "CALLER", "LABEL"] == header.split()
+    became = {line.split()[0]: line.split()[2] for line in lines}
+    assert ["J1", "J2", "J3"] == list(became)  # the oldest first: they are sent in this order
+    assert ["dead"] * 3 == [line.split()[1] for line in lines]
+
+    jobs = {job["id"]: job for job in await listed(failed)}
+    assert [("queued", f"of {old}") for old in became] == [
+        (jobs[new]["state"], jobs[new]["label"]) for new in became.values()
+    ]
+    assert {"dead"} == {jobs[old]["state"] for old in became}
+    old = json.loads((await command("jobs", "show", "J1", "--directory", failed, "--json")).out)
+    assert old["error"]["message"].endswith(f"an operator has sent it again as job {became['J1']}")
+    verified = await command("jobs", "verify", "--directory", failed)
+    assert (0, "sound") == (verified.code, verified.out.splitlines()[-1])
+
+
+async def test_retry_sends_what_it_can_and_says_what_not(failed: Path) -> None:
+    done = await command("jobs", "retry", "J4", "J2", "nobody", "--directory", failed, "--yes", "--json")
+
+    assert 65 == done.code
+    assert ["J2"] == [job["retry_of"] for job in json.loads(done.out)]
+    assert ["Error: job J4 is DEAD and its request is not kept any more", "  there is no job 'nobody'"] == (
+        done.err.splitlines()
+    )
+
+
+async def test_retry_says_that_it_wants_a_stopped_node() -> None:
+    told = await command("jobs", "retry", "--help")
+
+    assert "Works on the files of a stopped node only" in told.out
 
 
 async def test_export_writes_a_line_per_job_with_content(directory: Path, tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ async def test_every_job_ends_once_in_order_and_is_billed_at_most_once(tmp_path:
         send=provider,
         admit=lambda _: None,
         uplink=lambda: Uplink.ONLINE,
+        rebooted=lambda: spool.rebooted,
         config=config,
         observe=observe,
         clock=SystemClock(),

@@ -1,14 +1,17 @@
 """What an operator sees and does with the files of a stopped node."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.errors import Reason, Rejected, Unavailable, Uncertain
-from edgeclient.core.jobs import Job, JobKind, JobState, NewJob
+from edgeclient.core.jobs import Job, JobKind, JobState, NewJob, ResendPolicy
 from edgeclient.core.spool import content_digest
+from edgeclient.spool.database import add_functions
 from edgeclient.spool.offline_files import QueueInUseError, QueueUnusableError
 from edgeclient.spool.operator import NotRetryableError, OperatorQueue
 from edgeclient.spool.sealing import PlainVault, Vault
@@ -80,6 +83,11 @@ def rows(directory: Path) -> dict[str, list[object]]:
         connection.close()
 
 
+def prompts_in(directory: Path) -> list[str]:
+    """Files in which a prompt can be read."""
+    return [file.name for file in directory.iterdir() if b"prompt of" in file.read_bytes()]
+
+
 def states(queue: OperatorQueue) -> dict[str, JobState]:
     return {job.id: job.state for job in queue.jobs()}
 
@@ -137,11 +145,12 @@ def test_a_sound_queue_verifies(directory: Path, vault: Vault) -> None:
 
 async def test_an_uncertain_job_is_retried_and_sent_by_the_next_daemon(directory: Path, vault: Vault) -> None:
     with opened(directory, vault) as queue:
-        job = queue.retry("unknown")
-        assert job is not None
-        assert JobState.QUEUED is job.state
-        assert 0 == job.attempt_count
-        assert 0 == job.end_ms == job.purge_ms
+        retried = queue.retry("unknown")
+        assert retried is not None
+        assert ("unknown", JobState.UNCERTAIN, "unknown") == (retried.job_id, retried.was, retried.job.id)
+        assert JobState.QUEUED is retried.job.state
+        assert 0 == retried.job.attempt_count
+        assert 0 == retried.job.end_ms == retried.job.purge_ms
         assert [] == verified(queue).problems
 
     spool = await daemon(directory, vault)
@@ -162,6 +171,7 @@ def test_what_is_not_over_or_went_well_is_not_retried(directory: Path, vault: Va
         with pytest.raises(NotRetryableError, match=f"job {name} is"):
             queue.retry(name)
         assert before == states(queue)
+        assert queue.retry("nobody") is None
 
 
 def test_a_job_without_its_request_is_not_retried(directory: Path, vault: Vault) -> None:
@@ -171,6 +181,166 @@ def test_a_job_without_its_request_is_not_retried(directory: Path, vault: Vault)
 
     with opened(directory, vault) as queue, pytest.raises(NotRetryableError, match="its request is not kept"):
         queue.retry("refused")
+
+
+async def ended(directory: Path, vault: Vault, **over: Any) -> dict[str, str]:
+    """A queue with a job of each end, by state; `over` are settings."""
+    spool = SqliteSpool(replace(config(directory), **over), vault=vault, observe=lambda _: None)
+    await spool.open()
+    names = {"failed": REFUSED, "dead": DOWN, "expired": None, "succeeded": None, "cancelled": None}
+    for name, error in names.items():
+        request = chat_pb2.ChatRequest(prompt=f"prompt of {name}", idempotency_key=f"key of {name}")
+        await spool.accept(
+            NewJob(
+                id=name,
+                caller="device-7",
+                kind=JobKind.JOB,
+                request=request,
+                digest=content_digest(request),
+                idempotency_key=request.idempotency_key,
+                conversation_id="pump 7",
+                priority=chat_pb2.PRIORITY_HIGH,
+                label="泵",
+                resend_policy=ResendPolicy.RESEND_ONCE,
+                ttl_s=0.0 if name == "expired" else 30 * 86_400.0,
+            )
+        )
+        if name == "cancelled":
+            await spool.cancel("device-7", name)
+            continue
+        attempt = await spool.begin(name)
+        if error is not None:
+            assert attempt is not None
+            await spool.fail(attempt, error, retry_in_s=None, counts=True)
+        elif attempt is not None:
+            await spool.succeed(attempt, chat_pb2.ChatResponse(message=chat_pb2.Message(content="answer")))
+    await spool.close()
+    return {name: f"prompt of {name}" for name in names}
+
+
+REFUSED = Rejected(Reason.ERROR_REASON_INVALID_REQUEST, "wrong")
+DOWN = Unavailable(Reason.ERROR_REASON_UPSTREAM_UNAVAILABLE, "down")
+
+
+async def test_request_is_kept_where_a_retry_makes_sense_and_nowhere_else(tmp_path: Path, vault: Vault) -> None:
+    prompts = await ended(tmp_path, vault)
+
+    with opened(tmp_path, vault) as queue:
+        kept = {job.id: job.request.prompt for job in queue.jobs(content=True) if job.request is not None}
+        assert [] == verified(queue).problems
+    assert bool(prompts_in(tmp_path)) == isinstance(vault, PlainVault)
+
+    assert {name: prompts[name] for name in ("failed", "dead", "expired")} == kept
+
+
+async def test_no_request_is_kept_if_the_operator_does_not_want_it(tmp_path: Path, vault: Vault) -> None:
+    await ended(tmp_path, vault, keep_failed_requests=False)
+
+    with opened(tmp_path, vault) as queue:
+        assert [None] * 5 == [job.request for job in queue.jobs(content=True)]
+        assert ([], 3) == queue.retryable(["failed", "dead", "expired"])
+        assert [] == verified(queue).problems
+    assert [] == prompts_in(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["failed", "dead", "expired"])
+async def test_what_an_ended_job_asked_is_asked_by_a_new_one(tmp_path: Path, vault: Vault, name: str) -> None:
+    prompts = await ended(tmp_path, vault)
+    with opened(tmp_path, vault) as queue:
+        before = queue.job(name)
+        retried = queue.retry(name)
+        after = queue.job(name, content=True)
+        assert [] == verified(queue).problems
+        assert 6 == queue.stats().accepted_total
+    assert retried is not None
+    assert before is not None
+    assert after is not None
+    assert before.error is not None
+    assert after.error is not None
+    assert (before.state, before.end_ms, None) == (after.state, after.end_ms, after.request)
+    assert abs(before.purge_ms - after.purge_ms) < 1000
+    assert before.error.reason == after.error.reason
+    assert after.error.message == f"{before.error.message}; an operator has sent it again as job {retried.job.id}"
+
+    spool = await daemon(tmp_path, vault)
+    try:
+        attempt = await spool.begin(retried.job.id)
+        assert attempt is not None
+        job = attempt.job
+        assert job.request is not None
+        assert prompts[name] == job.request.prompt
+        assert ("device-7", "pump 7", chat_pb2.PRIORITY_HIGH, "泵") == (
+            job.caller, job.conversation_id, job.priority, job.label)  # fmt: skip
+        assert (ResendPolicy.RESEND_ONCE, 1, "", "") == (
+            job.resend_policy, job.attempt_count, job.idempotency_key, job.request.idempotency_key)  # fmt: skip
+        least_s = 86_000 if name == "expired" else 29 * 86_400  # the old one had more left than a fresh ttl gives
+        assert job.expire_ms - job.create_ms > least_s * 1000
+        repeat = new("again", key=f"key of {name}")
+        repeat = replace(repeat, request=job.request, digest=content_digest(job.request))
+        accepted = await spool.accept(repeat)
+        assert (True, name, before.state) == (accepted.duplicate, accepted.job.id, accepted.job.state)
+    finally:
+        await spool.close()
+
+
+async def test_damaged_request_is_not_kept(directory: Path, vault: Vault) -> None:
+    connection = apsw.Connection(str(directory / "spool.db"))
+    connection.execute("UPDATE content SET sealed = zeroblob(length(sealed)) WHERE part = 1 AND seq = 1")
+    connection.close()
+    spool = await daemon(directory, vault)
+    assert await spool.begin("waits") is None
+    await spool.close()
+
+    with opened(directory, vault) as queue:
+        assert JobState.DEAD is states(queue)["waits"]
+        assert [] == verified(queue).problems
+
+
+async def test_no_job_is_retried_twice_by_mistake(tmp_path: Path, vault: Vault) -> None:
+    await ended(tmp_path, vault)
+    with opened(tmp_path, vault) as queue:
+        assert (["failed", "dead", "expired"], 0) == queue.retryable(["dead", "failed", "expired"])
+        assert queue.retry("dead") is not None
+        with pytest.raises(NotRetryableError, match="its request is not kept any more"):
+            queue.retry("dead")
+        assert (["failed", "expired"], 1) == queue.retryable(["dead", "failed", "expired"])
+        assert 6 == queue.stats().accepted_total
+
+
+def test_calls_of_devices_are_not_for_an_operator_to_retry(directory: Path, vault: Vault) -> None:
+    connection = apsw.Connection(str(directory / "spool.db"))
+    add_functions(connection)
+    connection.execute("UPDATE job SET state = 5 WHERE id = 'live'")
+    connection.close()
+
+    with opened(directory, vault) as queue:
+        assert (["unknown"], 0) == queue.retryable(["uncertain"])
+        with pytest.raises(NotRetryableError, match="job live is a call"):
+            queue.retry("live")
+
+
+async def test_retry_that_finds_no_room_changes_nothing(tmp_path: Path, vault: Vault) -> None:
+    await ended(tmp_path, vault)
+    before = rows(tmp_path)
+
+    full = replace(config(tmp_path), max_jobs=5)
+    with OperatorQueue(tmp_path, vault=vault, config=full) as queue:
+        with pytest.raises(NotRetryableError, match="job dead cannot be retried now: the queue holds 5 requests"):
+            queue.retry("dead")
+        assert (["dead"], 0) == queue.retryable(["dead"])
+
+    assert before == rows(tmp_path)
+
+
+async def test_kept_request_is_destroyed_with_its_job(tmp_path: Path, vault: Vault) -> None:
+    await ended(tmp_path, vault)
+    with opened(tmp_path, vault) as queue:
+        retried = queue.retry("dead")
+        assert retried is not None
+        for name in ("failed", "dead", "expired", retried.job.id):
+            assert queue.erase(name)
+        assert [] == verified(queue).problems
+    assert [] == prompts_in(tmp_path)
 
 
 def test_cancel_ends_what_waits_and_leaves_what_has_ended(directory: Path, vault: Vault) -> None:
@@ -190,8 +360,7 @@ def test_erase_leaves_tombstones(directory: Path, vault: Vault) -> None:
         assert JobState.SUCCEEDED is states(queue)["done"]
         assert 0 == queue.erase_caller("nobody")
         assert [] == verified(queue).problems
-    for file in directory.iterdir():
-        assert b"prompt of" not in file.read_bytes()
+    assert [] == prompts_in(directory)
 
 
 async def test_a_queue_in_use_is_refused_and_left_alone(directory: Path, vault: Vault) -> None:
@@ -294,11 +463,13 @@ def test_a_damaged_caller_key_stops_a_change_of_the_node_key(directory: Path, va
         ("UPDATE ledger SET last_seq = 1", "newer than the counts"),
         ("UPDATE job SET revision = 1", "share a revision"),
         ("UPDATE job SET size_bytes = 1", "another size"),
+        ("UPDATE job SET state = 9 WHERE id = 'refused'", "and its request is still there"),
         ("UPDATE job SET state = 11 WHERE seq = 1", "was erased and has content"),
     ],
 )
 def test_verify_tells_what_is_wrong(directory: Path, vault: Vault, damage: str, problem: str) -> None:
     connection = apsw.Connection(str(directory / "spool.db"))
+    add_functions(connection)
     connection.execute(damage)
     connection.close()
 

@@ -1,19 +1,13 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from random import Random
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
 
 import builders
 import pytest
-from fakes.clock import FakeClock
-from fakes.spool import MemorySpool
+from drainer_bench import CALLER, Bench, quiet, until
 from google.protobuf.duration_pb2 import Duration
 
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.call import Call, Reply
-from edgeclient.core.companion import companion
 from edgeclient.core.errors import (
     Blocked,
     CallError,
@@ -25,16 +19,12 @@ from edgeclient.core.errors import (
     Unavailable,
     Uncertain,
 )
-from edgeclient.core.events import DefectFound, Event, KeyChanged, RetryScheduled, Uplink, UplinkChanged
+from edgeclient.core.events import DefectFound, KeyChanged, RetryScheduled, Uplink
 from edgeclient.core.job_events import JobFinished, JobStarted, SpoolPaused, SpoolRecovered, SpoolResumed
-from edgeclient.core.jobs import Attempt, Job, JobKind, JobState, NewJob, ResendPolicy
-from edgeclient.core.spool import content_digest
-from edgeclient.spool.drainer import SWEEP_S, Drainer
+from edgeclient.core.jobs import Attempt, Job, JobKind, JobState, ResendPolicy
+from edgeclient.spool.drainer import SWEEP_S
 from edgeclient.spool.lane import STORAGE_PAUSE_S
 from edgeclient.v1 import chat_pb2
-
-CALLER = "device-7"
-E = TypeVar("E", bound=Event)
 
 DOWN = Unavailable(Reason.ERROR_REASON_UPSTREAM_UNAVAILABLE, "down")
 NO_WAY = Unavailable(Reason.ERROR_REASON_UPLINK_OFFLINE, "no way")
@@ -46,125 +36,6 @@ NOT_SENT = OutOfTime(Reason.ERROR_REASON_DEADLINE, "late")
 SENT = OutOfTime(Reason.ERROR_REASON_DEADLINE, "late", possibly_billed=True)
 STOP = Stopping(Reason.ERROR_REASON_SHUTTING_DOWN, "stop")
 DEFECT = CallError(Reason.ERROR_REASON_INTERNAL, "defect")
-
-
-class Provider:
-    """Answers what a test puts into its hand: each call waits in `open` until it is answered, or follows the script."""
-
-    def __init__(self) -> None:
-        self.script: list[Exception | None] = []
-        self.holds = False
-        self.calls: list[Call] = []
-        self.open: dict[str, asyncio.Future[None]] = {}
-        self.widest = 0
-
-    async def __call__(self, call: Call) -> Reply:
-        call.attempt_count += 1
-        self.calls.append(call)
-        if self.script:
-            failure = self.script.pop(0)
-            if failure is not None:
-                raise failure
-        elif self.holds:
-            self.open[call.id] = asyncio.get_running_loop().create_future()
-            self.widest = max(self.widest, len(self.open))
-            try:
-                await self.open[call.id]
-            except asyncio.CancelledError:
-                call.upstream_s += 0.5  # it had left
-                raise
-            finally:
-                self.open.pop(call.id, None)
-        return Reply(response=chat_pb2.ChatResponse(message=chat_pb2.Message(content=f"to {call.request.prompt}")))
-
-    @property
-    def asked(self) -> list[str]:
-        return [call.id for call in self.calls]
-
-    def answer(self, job_id: str) -> None:
-        self.open.pop(job_id).set_result(None)
-
-    def fail(self, job_id: str, error: Exception) -> None:
-        self.open.pop(job_id).set_exception(error)
-
-
-@dataclass
-class Bench:
-    """A drainer with all that it needs, in the hand of a test."""
-
-    config: SpoolConfig = field(default_factory=lambda: SpoolConfig(resume_spread_s=0.0))
-    clock: FakeClock = field(default_factory=FakeClock)
-    provider: Provider = field(default_factory=Provider)
-    events: list[Event] = field(default_factory=list)
-    uplink: Uplink = Uplink.ONLINE
-    admit: Callable[[Call], None] = lambda _: None
-
-    def __post_init__(self) -> None:
-        self.spool = MemorySpool(clock=self.clock)
-        self.drainer = self.started()
-
-    def started(self) -> Drainer:
-        return Drainer(
-            self.spool,
-            send=self.provider,
-            admit=self.admit,
-            uplink=lambda: self.uplink,
-            config=self.config,
-            observe=self.events.append,
-            clock=self.clock,
-            rng=Random(1),
-        )
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        async with companion(self.drainer.run(), name="drainer"):
-            yield
-
-    async def accept(self, job_id: str = "job-1", **over: Any) -> Job:
-        request = over.pop("request", None) or builders.chat_request(prompt=job_id)
-        facts: dict[str, Any] = {
-            "id": job_id,
-            "caller": CALLER,
-            "kind": JobKind.JOB,
-            "request": request,
-            "digest": content_digest(request),
-        }
-        return (await self.spool.accept(NewJob(**(facts | over)))).job
-
-    def job(self, job_id: str = "job-1") -> Job:
-        return self.spool._rows[job_id].job
-
-    def told(self, kind: type[E]) -> list[E]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-    async def reaches(self, state: JobState, job_id: str = "job-1") -> Job:
-        await until(lambda: self.job(job_id).state is state and job_id not in self.drainer._running)
-        return self.job(job_id)
-
-    def goes(self, after: Uplink) -> None:
-        before, self.uplink = self.uplink, after
-        self.drainer.uplink_changed(UplinkChanged(target="dashscope", before=before, after=after, cause="test"))
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    """Let the others work until it is so; no time passes."""
-    for _ in range(2000):
-        if is_so():
-            return
-        await _others()
-    raise AssertionError("it did not come to that")
-
-
-async def quiet() -> None:
-    """Let the others work until there is nothing left to do; no time passes."""
-    for _ in range(100):
-        await _others()
-
-
-async def _others() -> None:
-    turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_soon(turn.set_result, None)
-    await turn
 
 
 async def test_job_is_sent_and_its_answer_kept() -> None:
@@ -213,7 +84,7 @@ async def test_intent_is_stored_before_anything_is_sent() -> None:
         (SLOW, JobState.RETRY_WAIT, 1),
         (NO_WAY, JobState.RETRY_WAIT, 0),
         (STOP, JobState.RETRY_WAIT, 0),
-        (NOT_SENT, JobState.RETRY_WAIT, 1),
+        (NOT_SENT, JobState.RETRY_WAIT, 0),
         (WRONG_KEY, JobState.QUEUED, 0),
         (REFUSED, JobState.FAILED, 1),
         (CUT, JobState.UNCERTAIN, 1),
@@ -293,6 +164,61 @@ async def test_nothing_is_sent_while_offline_and_nothing_counts() -> None:
     assert 1 == job.attempt_count
 
 
+@pytest.mark.parametrize("error", [NO_WAY, DOWN, NOT_SENT], ids=["no way", "nobody answers", "time over"])
+async def test_flapping_uplink_kills_no_job(error: CallError) -> None:
+    bench = Bench(config=SpoolConfig(resume_spread_s=0.0, max_attempts=10))
+
+    async def lost(call: Call) -> Reply:
+        call.attempt_count += 1
+        bench.provider.calls.append(call)
+        if len(bench.provider.calls) < 60:
+            bench.goes(Uplink.DEGRADED)  # told before the attempt is judged, as upstream does
+            raise error
+        return Reply(response=chat_pb2.ChatResponse())
+
+    provider = bench.provider
+    bench.provider = lost  # type: ignore[assignment]  # a handler is a handler
+    bench.drainer = bench.started()
+    bench.provider = provider
+    async with bench.running():
+        await bench.accept()
+        for _ in range(100):
+            bench.goes(Uplink.OFFLINE)
+            await quiet()
+            bench.clock.advance(30.0)
+            bench.goes(Uplink.ONLINE)
+            await quiet()
+            bench.clock.advance(360.0)
+            await quiet()
+        job = await bench.reaches(JobState.SUCCEEDED)
+
+    assert 1 == job.attempt_count
+
+
+async def test_job_that_never_gets_as_far_as_the_provider_is_tried_ever_more_rarely() -> None:
+    bench = Bench()
+    bench.provider.script = [NOT_SENT]
+    await bench.accept()
+    bench.clock.advance(1000.0)
+    async with bench.running():
+        await bench.reaches(JobState.RETRY_WAIT)
+
+    (retry,) = bench.told(RetryScheduled)
+    assert 100.0 <= retry.delay_s < 102.0
+
+
+async def test_provider_that_answers_with_errors_counts_though_the_uplink_flapped_before() -> None:
+    bench = Bench(config=SpoolConfig(resume_spread_s=0.0, max_attempts=3))
+    bench.provider.script = [NO_WAY, DOWN, NO_WAY, DOWN, NO_WAY, DOWN]
+    async with bench.running():
+        await bench.accept()
+        for _ in range(20):
+            bench.clock.advance(100.0)
+            await quiet()
+
+    assert (JobState.DEAD, 3) == (bench.job().state, bench.job().attempt_count)
+
+
 async def test_start_after_an_outage_is_spread() -> None:
     bench = Bench(config=SpoolConfig(resume_spread_s=1000.0), uplink=Uplink.OFFLINE)
     async with bench.running():
@@ -303,6 +229,39 @@ async def test_start_after_an_outage_is_spread() -> None:
         assert [] == bench.provider.calls
         bench.clock.advance(1000.0)
         await bench.reaches(JobState.SUCCEEDED)
+
+
+@pytest.mark.parametrize(("rebooted", "sent_at_once"), [(True, 0), (False, 1)])
+async def test_start_with_jobs_left_is_spread_only_after_a_boot(rebooted: bool, sent_at_once: int) -> None:  # noqa: FBT001
+    bench = Bench(config=SpoolConfig(resume_spread_s=1000.0), rebooted=rebooted)
+    await bench.accept()
+    async with bench.running():
+        await quiet()
+        assert sent_at_once == len(bench.provider.calls)
+        bench.clock.advance(1000.0)
+        await bench.reaches(JobState.SUCCEEDED)
+
+
+async def test_start_is_spread_once_however_often_the_queue_is_looked_through() -> None:
+    bench = Bench(config=SpoolConfig(resume_spread_s=1000.0))
+    changes, broken = bench.spool.changes, True
+
+    def once_broken() -> AsyncIterator[Job]:
+        nonlocal broken
+        was_broken, broken = broken, False
+        return _ends_in_a_defect() if was_broken else changes()
+
+    bench.spool.changes = once_broken  # type: ignore[method-assign]  # only here
+    async with bench.running():
+        await quiet()  # the queue was empty at the start, which is therefore not spread
+        await bench.accept()
+        bench.clock.advance(STORAGE_PAUSE_S)
+        await bench.reaches(JobState.SUCCEEDED)
+
+
+async def _ends_in_a_defect() -> AsyncIterator[Job]:
+    raise OSError
+    yield
 
 
 async def test_width_grows_with_success_up_to_the_limit() -> None:

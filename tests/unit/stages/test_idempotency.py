@@ -51,9 +51,15 @@ def ask(stage: Idempotency, provider: Provider) -> Ask:
     """Begin a call with key k; what differs from the builder's call is given."""
     numbers = iter(range(1000))
 
-    def begin(prompt: str = "hi", key: str = "k", fields: dict[str, Any] | None = None, **over: Any) -> Any:
+    def begin(
+        prompt: str = "hi",
+        key: str = "k",
+        fields: dict[str, Any] | None = None,
+        call: Call | None = None,
+        **over: Any,
+    ) -> Any:
         request = builders.chat_request(prompt=prompt, idempotency_key=key, **(fields or {}))
-        call = builders.call(id=f"call-{next(numbers)}", request=request, **over)
+        call = call or builders.call(id=f"call-{next(numbers)}", request=request, **over)
         return asyncio.create_task(stage(call, provider), name=call.id)
 
     return begin
@@ -310,6 +316,117 @@ async def test_follower_keeps_to_its_own_time_budget(ask: Ask, provider: Provide
     assert (await leader).response.message.content == "answer 1"
 
 
+async def test_work_goes_on_past_the_time_of_who_began_it_for_one_with_more(
+    ask: Ask, provider: Provider, clock: FakeClock
+) -> None:
+    provider.go.clear()
+    hasty = ask(deadline=Deadline.after(0.05, now_s=clock.monotonic_s()))
+    await provider.called.wait()
+    patient = ask(deadline=Deadline.after(60.0, now_s=clock.monotonic_s()))
+
+    late = await refusal(hasty)
+    left_s = provider.calls[0].deadline.remaining_s(clock.monotonic_s())
+    provider.go.set()
+
+    assert (late.reason_name, late.possibly_billed) == ("DEADLINE", True)
+    assert left_s == 59.0  # with a second to tell the outcome in
+    assert (await patient).response.message.content == "answer 1"
+    assert (len(provider.calls), provider.cancelled_count) == (1, 0)
+    assert (await ask()).response.source == chat_pb2.RESPONSE_SOURCE_REPLAY
+
+
+async def test_work_has_the_time_of_its_followers_when_its_caller_hangs_up(
+    ask: Ask, provider: Provider, clock: FakeClock
+) -> None:
+    provider.go.clear()
+    gone = ask(deadline=Deadline.after(5.0, now_s=clock.monotonic_s()))
+    await provider.called.wait()
+    follower = ask(deadline=Deadline.after(60.0, now_s=clock.monotonic_s()))
+    await turn()
+    gone.cancel()
+    await turn()
+
+    assert provider.calls[0].deadline.remaining_s(clock.monotonic_s()) > 5.0
+    provider.go.set()
+    assert (await follower).response.message.content == "answer 1"
+
+
+async def test_follower_with_less_time_does_not_shorten_the_work(
+    ask: Ask, provider: Provider, clock: FakeClock
+) -> None:
+    provider.go.clear()
+    leader = ask(deadline=Deadline.after(60.0, now_s=clock.monotonic_s()))
+    await provider.called.wait()
+    await refusal(ask(deadline=Deadline.after(0.01, now_s=clock.monotonic_s())))
+
+    assert provider.calls[0].deadline.remaining_s(clock.monotonic_s()) == 60.0
+    provider.go.set()
+    await leader
+
+
+async def test_caller_alone_is_told_by_the_work_itself_why_its_time_did_not_do(
+    ask: Ask, provider: Provider, clock: FakeClock
+) -> None:
+    provider.go.clear()
+    provider.errors.append(OutOfTime(Reason.ERROR_REASON_DEADLINE, "the provider was slow", possibly_billed=True))
+    alone = ask(deadline=Deadline.after(0.01, now_s=clock.monotonic_s()))
+    await provider.called.wait()
+    await asyncio.wait([alone], timeout=0.05)
+    provider.go.set()
+
+    assert (await refusal(alone)).message == "the provider was slow"
+
+
+async def test_work_ends_with_the_last_to_wait_though_there_was_time_left(
+    ask: Ask, provider: Provider, clock: FakeClock
+) -> None:
+    provider.go.clear()
+    leader = ask(deadline=Deadline.after(0.05, now_s=clock.monotonic_s()))
+    await provider.called.wait()
+    patient = ask(deadline=Deadline.after(60.0, now_s=clock.monotonic_s()))
+    await turn()
+    patient.cancel()
+
+    late = await refusal(leader)
+
+    assert (late.reason_name, late.possibly_billed, provider.cancelled_count) == ("DEADLINE", True, 1)
+    assert (await refusal(ask())).reason_name == "OUTCOME_UNKNOWN"
+    assert len(provider.calls) == 1
+
+
+async def test_what_was_learnt_of_the_work_is_told_to_who_began_it(ask: Ask, provider: Provider) -> None:
+    pieces: list[tuple[int, bool]] = []
+    call = builders.call(request=builders.chat_request(prompt="hi", idempotency_key="k"))
+
+    async def emit(_delta: Delta) -> None:
+        pieces.append((call.attempt_count, call.committed))
+
+    call.emit = emit
+    provider.pieces = ("first",)
+    await ask(call=call)
+
+    assert pieces == [(1, True)]
+    assert (call.attempt_count, call.committed, call.deadline, call.joinable) == (1, True, Deadline(), False)
+
+
+async def test_submission_with_the_key_of_a_call_under_way_keeps_it_going(
+    ask: Ask, stage: Idempotency, provider: Provider
+) -> None:
+    provider.go.clear()
+    call = ask()
+    await provider.called.wait()
+    submit = asyncio.create_task(stage.accept(job()), name="submit")
+    await turn()
+    call.cancel()
+    await turn()
+    provider.go.set()
+
+    accepted = await submit
+
+    assert (accepted.duplicate, accepted.job.state) == (True, JobState.SUCCEEDED)
+    assert (len(provider.calls), provider.cancelled_count) == (1, 0)
+
+
 async def test_answer_that_cannot_be_recorded_is_told(ask: Ask, provider: Provider, spool: MemorySpool) -> None:
     provider.go.clear()
     call = ask()
@@ -341,6 +458,21 @@ async def test_key_of_a_job_is_answered_when_the_job_has_ended(ask: Ask, spool: 
 
     assert reply.response.message.content == "from the job"
     assert reply.response.source == chat_pb2.RESPONSE_SOURCE_REPLAY
+
+
+async def test_key_of_a_job_is_waited_for_as_long_as_anybody_has_time(
+    ask: Ask, spool: MemorySpool, clock: FakeClock
+) -> None:
+    await spool.accept(job())
+    hasty = ask(deadline=Deadline.after(0.05, now_s=clock.monotonic_s()))
+    await turn()
+    patient = ask()
+    assert (await refusal(hasty)).reason_name == "DEADLINE"
+    attempt = await spool.begin("job-1")
+    assert attempt is not None
+    await spool.succeed(attempt, chat_pb2.ChatResponse(model="qwen-plus"))
+
+    assert (await patient).response.source == chat_pb2.RESPONSE_SOURCE_REPLAY
 
 
 async def test_key_of_a_failed_job_tells_why(ask: Ask, spool: MemorySpool) -> None:

@@ -108,6 +108,20 @@ async def test_waiting_call_ends_with_its_time_budget(
     assert not caught.value.possibly_billed
 
 
+async def test_waiting_call_whose_deadline_is_put_off_waits_on(
+    stage: Offline, link: Link, provider: Provider, clock: FakeClock
+) -> None:
+    link.state = Uplink.OFFLINE
+    waits = call(chat_pb2.OFFLINE_POLICY_WAIT, deadline=Deadline.after(0.01, now_s=clock.monotonic_s()))
+    task = asyncio.create_task(stage(waits, provider), name="call")
+    await asyncio.sleep(0)
+    waits.deadline = Deadline()
+    await asyncio.wait([task], timeout=0.05)
+    back(stage, link)
+
+    assert (await task).response.message.content == "answer 1"
+
+
 async def test_waiting_call_ends_when_the_node_drains(stage: Offline, link: Link, provider: Provider) -> None:
     link.state = Uplink.OFFLINE
     task = asyncio.create_task(stage(call(chat_pb2.OFFLINE_POLICY_WAIT), provider), name="call")
