@@ -45,6 +45,7 @@ class Call:
         request: What the caller asks. A stage that changes it makes a copy.
         caller: Who asks; the partition of everything that is private to a caller.
         deadline: When the caller stops waiting; already clipped by `request.timeout` and the node's own limit.
+        joinable: Others may join it while it runs, and then its deadline is put off: who waits for it looks again.
         emit: Takes the pieces of a streamed answer; None for a unary call.
         model: The model that is asked; set by the validation stage, which every call passes.
         committed: A piece has reached the caller.
@@ -56,6 +57,11 @@ class Call:
             call takes it.
         source: Where the answer comes from, told with the first piece of a stream.
         shared: The answer was made for another request and is paid for there.
+        asked: The request as the caller sent it, if the validation stage has written it out; None: as it is.
+        cache_age_s: Age of a cached answer; None: it is none, or its age is not known.
+        background: A stored job: nobody waits on the line, and live calls go first.
+        arrival: Its place in the order of arrival, given by the dispatcher at the first attempt; 0: none yet.
+        queued_s: Time spent waiting for its turn at the dispatcher so far.
     """
 
     id: str
@@ -63,6 +69,7 @@ class Call:
     caller: str
     deadline: Deadline
     emit: Emit | None = None
+    joinable: bool = False
     model: ModelSpec | None = None
     committed: bool = False
     target: str = ""
@@ -72,6 +79,11 @@ class Call:
     attempt: Attempt | None = None
     source: chat_pb2.ResponseSource.ValueType = chat_pb2.RESPONSE_SOURCE_UPSTREAM
     shared: bool = False
+    asked: chat_pb2.ChatRequest | None = None
+    cache_age_s: float | None = None
+    background: bool = False
+    arrival: int = 0
+    queued_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from edgeclient.core.errors import CallError, Reason, Uncertain
 from edgeclient.core.events import AttemptFinished
 from edgeclient.core.models import ModelSpec
 from edgeclient.core.ports import Clock, Observe
+from edgeclient.core.thinking import thinks
 from edgeclient.policy.pricing import PriceTable
 from edgeclient.upstream.answer import Completion, decode_answer
 from edgeclient.upstream.exchange import Incoming, Outgoing
@@ -73,18 +74,21 @@ class Upstream:
         except CallError as error:
             self._told(attempt, error)
             attempt.reason = error.reason_name
+            attempt.possibly_billed = error.possibly_billed
             raise
         except asyncio.CancelledError:
             attempt.reason = "CANCELLED"
+            attempt.possibly_billed = attempt.sent_s is not None
             raise
         except BaseException:
             attempt.reason = "INTERNAL"
             raise
         else:
             self._uplink.answered()
+            self._price(reply.response, thinking=thinks(call.request.thinking, call.model))
+            attempt.usage = reply.response.usage
         finally:
             self._finish(attempt)
-        self._price(reply.response)
         return reply
 
     def _told(self, attempt: "_Attempt", error: CallError) -> None:
@@ -112,14 +116,24 @@ class Upstream:
                 protocol=attempt.protocol,
                 duration_s=now_s - attempt.begun_s,
                 first_byte_s=attempt.first_byte_s,
+                caller=attempt.call.caller,
+                possibly_billed=attempt.possibly_billed,
+                prompt_tokens=attempt.usage.prompt_tokens,
+                completion_tokens=attempt.usage.completion_tokens,
+                cached_tokens=attempt.usage.cached_tokens,
+                reasoning_tokens=attempt.usage.reasoning_tokens,
+                cost_nanos=attempt.usage.cost_nanos,
+                currency_code=attempt.usage.currency_code,
             )
         )
 
-    def _price(self, response: chat_pb2.ChatResponse) -> None:
+    def _price(self, response: chat_pb2.ChatResponse, *, thinking: bool) -> None:
         if self._prices is None or not response.HasField("usage"):
             return
         usage = response.usage
-        cost = self._prices.cost(response.model, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
+        cost = self._prices.cost(
+            response.model, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, thinking=thinking
+        )
         if cost is not None:
             usage.cost_nanos = cost.nanos
             usage.currency_code = cost.currency
@@ -147,10 +161,12 @@ class _Attempt:
         "first_byte_s",
         "http_status",
         "model",
+        "possibly_billed",
         "protocol",
         "reason",
         "sent_s",
         "upstream_code",
+        "usage",
     )
 
     def __init__(self, upstream: Upstream, call: Call, model: ModelSpec) -> None:
@@ -161,11 +177,13 @@ class _Attempt:
         self.sent_s: float | None = None
         self.first_byte_s: float | None = None
         self.http_status = 0
+        self.possibly_billed = False
         self.protocol = ""
         self.reason = ""
         self.upstream_code = ""
+        self.usage = chat_pb2.Usage()
         self._streamed = wants_stream(call.request, model, caller_streams=call.emit is not None)
-        self._patience = Patience(upstream.config, deadline=call.deadline, now_s=self.begun_s, streamed=self._streamed)
+        self._patience = Patience(upstream.config, call=call, now_s=self.begun_s, streamed=self._streamed)
 
     async def run(self) -> Reply:
         """Ask and decode, within the limits."""

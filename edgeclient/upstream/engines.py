@@ -123,7 +123,7 @@ def _build_httpx(config: UpstreamConfig, speaks: Speaks, proxy_url: str) -> Engi
         http1=speaks is not Speaks.HTTP2,
         http2=speaks is not Speaks.HTTP1,
         limits=httpx.Limits(
-            max_connections=config.max_in_flight,
+            max_connections=None,  # the limit is that of the requests in progress, and nobody waits here
             max_keepalive_connections=_IDLE_HTTP1_CONNECTIONS,
             keepalive_expiry=config.idle_timeout_s,
         ),

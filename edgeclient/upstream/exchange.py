@@ -1,7 +1,7 @@
 """One request and its answer.
 
-Promises: a place among the requests in flight is held exactly as long as the exchange lasts; whoever leaves it early,
-by an exception or a cancellation, has ended it; the line learns whether a connection stands.
+Promises: it counts among the requests in flight exactly as long as it lasts; whoever leaves it early, by an exception
+or a cancellation, has ended it; the line learns whether a connection stands.
 """
 
 import asyncio
@@ -17,7 +17,6 @@ from edgeclient.core.errors import Blocked, CallError
 from edgeclient.core.ports import Clock
 from edgeclient.upstream.connection_fault import Peer, connect_timeout
 from edgeclient.upstream.engines import ToldBody, WholeBody
-from edgeclient.upstream.in_flight import InFlight
 from edgeclient.upstream.line import Dial, Line
 
 # httpx's engine leaks the socket if it is cancelled in a TLS handshake; ended by its own limit it does not.
@@ -31,20 +30,24 @@ class Outgoing:
     Attributes:
         method: HTTP method.
         path: Below the base URL, such as `/chat/completions`.
-        body: JSON; b"" for none.
+        body: What is sent; b"" for nothing.
+        content_type: Of the body.
         streamed: The answer is wanted as server-sent events.
         request_id: Goes into X-Request-Id; "" for none.
         limit_s: After this time nobody waits any more; a backstop, no time-out of its own.
         on_sent: Called once when the request leaves; before that, certainly nothing was billed.
+        at_root: The path begins at the host and not at the base URL.
     """
 
     method: str
     path: str
     body: bytes = b""
+    content_type: str = "application/json"
     streamed: bool = False
     request_id: str = ""
     limit_s: float | None = None
     on_sent: Callable[[], None] | None = None
+    at_root: bool = False
 
 
 class Host(Protocol):
@@ -52,7 +55,7 @@ class Host(Protocol):
 
     config: UpstreamConfig
     clock: Clock
-    in_flight: InFlight
+    in_flight: int
     peer: Peer
 
     async def line(self) -> Line:
@@ -77,7 +80,7 @@ class Host(Protocol):
 
 
 class Exchange:
-    """One request and its answer; `async with` holds a place at the provider."""
+    """One request and its answer; use it with `async with`."""
 
     __slots__ = ("_line", "_outgoing", "_response", "_sent_s", "_transport")
 
@@ -95,7 +98,7 @@ class Exchange:
             CallError: There is none.
         """
         transport = self._transport
-        await transport.in_flight.acquire()
+        transport.in_flight += 1
         try:
             line = self._line = await transport.line()
             line.users += 1
@@ -168,7 +171,7 @@ class Exchange:
             self._outgoing.on_sent()
 
     async def _leave(self, error: BaseException | None) -> None:
-        """Close the answer, give the place back, and replace a line that has fallen silent."""
+        """Close the answer, and replace a line that has fallen silent."""
         line, self._line = self._line, None
         response, self._response = self._response, None
         try:
@@ -181,7 +184,7 @@ class Exchange:
                     line.on_wire -= 1
                 if response is None and self._is_wedged(line, error):
                     self._transport.retire(line)
-            self._transport.in_flight.release()
+            self._transport.in_flight -= 1
         if line is not None and line.retired and not line.users:
             await line.engine.aclose()
 

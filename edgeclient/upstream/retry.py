@@ -5,6 +5,9 @@ for and is not repeated here; whoever may pay twice has to decide that, and no s
 has reached the caller, or it would see two answers in one. In time: a pause that ends after the deadline is not begun,
 so the caller gets the true cause now instead of a time-out later.
 
+What was refused before anything was tried (no room to wait for a turn, a limit of the caller) was no attempt and is
+told at once: the refusal names a delay, and the caller decides.
+
 One budget per call: every attempt of a call counts (`Call.attempt_count`), whoever begins it, so a stage further down
 that tries another region cannot multiply attempts.
 
@@ -50,9 +53,12 @@ class Retry:
         """Answer the call by the first attempt that succeeds."""
         failed_count = 0
         while True:
+            begun_count = call.attempt_count
             try:
                 return await forward(call)
             except (Throttled, Unavailable) as error:
+                if call.attempt_count == begun_count:
+                    raise
                 failed_count += 1
                 delay_s = self._delay_s(call, error, failed_count)
                 if delay_s is None:

@@ -1,9 +1,11 @@
 """The way to the provider: one exchange at a time for its callers, one connection for all of them.
 
-Promises: at most `max_in_flight` exchanges, in the order of asking; HTTP/2 over one connection, cold start included;
-TLS always verified; no redirects, no cookies; every failure leaves as a `CallError`; leaving an exchange early ends it
-at the provider as soon as the engine can (`engines.py` says when); a connection that has fallen silent under its calls
-is replaced.
+Promises: HTTP/2 over one connection, cold start included; TLS always verified; no redirects, no cookies; every failure
+leaves as a `CallError`; leaving an exchange early ends it at the provider as soon as the engine can (`engines.py` says
+when); a connection that has fallen silent under its calls is replaced.
+
+It has no limit on exchanges: beyond the peer's limit of streams an HTTP/2 client queues by itself, out of sight of
+every time-out, so who calls has to have a place (`stages/dispatch`) and nothing waits here.
 
 The transport has no time-outs but the one for connecting, which only it can see: `Outgoing.on_sent` tells when a
 request leaves, everything after that is for the caller to judge.
@@ -26,7 +28,6 @@ from edgeclient.core.ports import Clock, KeySource, Observe
 from edgeclient.upstream.connection_fault import Peer, connect_timeout, connection_fault
 from edgeclient.upstream.engines import BuildEngine, Speaks, WholeBody, build_engine, what_happened
 from edgeclient.upstream.exchange import Exchange, Outgoing
-from edgeclient.upstream.in_flight import InFlight
 from edgeclient.upstream.line import Dial, Line
 from edgeclient.upstream.proxy import proxy_url
 
@@ -45,6 +46,10 @@ class Transport:
         environ: Where the proxy is looked up, with `proxy = "environment"`.
         build: Makes engines; any transport of httpx will do.
 
+    Attributes:
+        in_flight: Exchanges in progress, those of probes included.
+        protocol: ALPN id of the last answer; "" if there was none.
+
     Raises:
         SettingError: A file or URL that the settings name cannot be used.
     """
@@ -61,7 +66,7 @@ class Transport:
     ) -> None:
         self.config = config
         self.clock = clock
-        self.in_flight = InFlight(config.max_in_flight)
+        self.in_flight = 0
         self.protocol = ""
         self._key = key
         self._observe = observe
@@ -74,7 +79,8 @@ class Transport:
 
     def __repr__(self) -> str:
         return (
-            f"<Transport to {self.peer.name}, {self.protocol or 'nothing heard'}, {self.in_flight!r}, {self._line!r}>"
+            f"<Transport to {self.peer.name}, {self.protocol or 'nothing heard'}, {self.in_flight} in flight,"
+            f" {self._line!r}>"
         )
 
     def exchange(self, outgoing: Outgoing) -> "Exchange":
@@ -109,7 +115,13 @@ class Transport:
             )
         url = self._urls.get(outgoing.path)
         if url is None:
-            url = self._urls[outgoing.path] = httpx.URL(self.config.base_url.rstrip("/") + outgoing.path)
+            base_url = self.config.base_url.rstrip("/")
+            url = (
+                httpx.URL(f"{base_url}/").join(outgoing.path)
+                if outgoing.at_root
+                else httpx.URL(base_url + outgoing.path)
+            )
+            self._urls[outgoing.path] = url
         headers = [
             (b"host", url.netloc),
             (b"authorization", b"Bearer " + key.encode("ascii")),
@@ -118,7 +130,7 @@ class Transport:
         ]
         headers.append((b"content-length", b"%d" % len(outgoing.body)))  # 0 as well: httpx asks for no body without it
         if outgoing.body:
-            headers.append((b"content-type", b"application/json"))
+            headers.append((b"content-type", outgoing.content_type.encode("ascii")))
         if outgoing.streamed or self.config.engine == "httpx":
             headers.append((b"accept-encoding", b"identity"))
         if outgoing.request_id:

@@ -4,6 +4,8 @@ make bench                      all of it, about eight minutes on a quiet machin
 make bench ARGS=--quick         a look whether it works, under a minute; its figures mean little
 make bench ARGS="--soak 0"      without the hundred thousand calls
 make bench ARGS=--accepts       the durable queue alone: accepts a second, group commit beside one commit each
+make bench ARGS=--cache         what the cache adds to a call, with a Redis that works, hangs or is dead
+make bench ARGS=--wire          TLS records and TCP segments per call, in groups and one by one
 """
 
 import argparse
@@ -18,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench import accepts, plot, table
+from bench import accepts, look_ups, plot, table, wire
 from bench.daemon import base_url, daemon, free_port
 from bench.process import ALL_CORES, OTHER_CORES, SUBJECT_CORES, Process, role
 from bench.results import DAEMON, ECHO, ENGINE, JOINED, TRANSPORT, Load, Results
@@ -41,6 +43,12 @@ def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     if options.accepts:
         print(accepts.table(options.rounds))  # noqa: T201  it is what the command is for
+        return 0
+    if options.cache:
+        print(look_ups.table(options.rounds))  # noqa: T201  as above
+        return 0
+    if options.wire:
+        print(wire.table(options.rounds))  # noqa: T201  as above
         return 0
     OUT.mkdir(exist_ok=True)
     with ExitStack() as stack:
@@ -105,6 +113,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--starts", type=int, help="cold starts; default 5")
     parser.add_argument("--soak", type=int, help="calls of the soak, 0: none; default 100,000")
     parser.add_argument("--accepts", action="store_true", help="measure accepts of the durable queue, nothing else")
+    parser.add_argument("--cache", action="store_true", help="measure look-ups in the cache, nothing else")
+    parser.add_argument("--wire", action="store_true", help="measure records and segments of a call, nothing else")
     parser.add_argument("--markdown", action="store_true", help="the table as Markdown")
     options = parser.parse_args(arguments)
     short = options.quick

@@ -6,6 +6,7 @@ it is freed here at once and ends there with the call's own deadline, or when th
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import builders
 import grpc.aio
@@ -134,3 +135,22 @@ async def test_leaving_a_batch_ends_all_of_it() -> None:
 
         assert ["", *["CANCELLED"] * 4] == [event.reason for event in node.told(CallFinished)]
         await idle(sim)
+
+
+@pytest.mark.parametrize("bounded", [{}, {"max_tokens": 16}], ids=["streamed by the provider", "answered at once"])
+async def test_call_that_others_have_joined_outlives_the_budget_of_who_began_it(
+    sim: Simulator, tmp_path: Path, bounded: dict[str, int]
+) -> None:
+    sim.faults.add(Fault(kind="delay_headers", delay_s=1.5, path=CHATS))
+    hasty = builders.chat_request(idempotency_key="k1", **bounded)
+    hasty.timeout.FromMilliseconds(400)
+    patient = builders.chat_request(idempotency_key="k1", **bounded)
+    patient.timeout.FromMilliseconds(15_000)
+    async with Node(sim, spool={"directory": str(tmp_path)}) as node:
+        first = asyncio.create_task(failure_of(node.chat.Chat(hasty)), name="who begins")
+        await arrived(sim)
+        answer = await node.chat.Chat(patient)
+
+        assert ("DEADLINE", True) == ((await first).reason, (await first).possibly_billed)
+        assert chat_pb2.FINISH_REASON_UNSPECIFIED != answer.finish_reason
+        assert 1 == len(chats(sim))

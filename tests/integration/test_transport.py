@@ -73,31 +73,6 @@ async def test_streams_are_asked_for_uncompressed_and_answers_are_not(engine: st
             assert "gzip" == headers[0]["accept-encoding"]
 
 
-async def test_cap_holds_and_nobody_is_forgotten(engine: str) -> None:
-    async with Simulator(SimulatorConfig(ttft_ms=10)) as sim, UpstreamEnd(sim, engine=engine, max_in_flight=7) as end:
-        await asyncio.gather(*(end.ask(builders.call()) for _ in range(30)))
-
-        assert 7 == sim.stats.in_flight_max
-        assert 0 == end.transport.in_flight.taken
-
-
-async def test_waiting_for_a_place_ends_with_the_deadline_and_costs_nothing() -> None:
-    async with Simulator() as sim, UpstreamEnd(sim, max_in_flight=1) as end:
-        sim.faults.add(Fault(kind="hang", count=1))
-        hanging = asyncio.ensure_future(end.ask(builders.call()))
-        await sim.ledger.wait_until(lambda: sim.ledger.totals.in_flight == 1)
-
-        call = builders.call(deadline=Deadline.after(0.05, now_s=end.ask.clock.monotonic_s()))
-        with pytest.raises(OutOfTime) as caught:
-            await end.ask(call)
-
-        assert not caught.value.possibly_billed
-        assert 0.0 == call.upstream_s
-        assert 1 == sim.ledger.totals.requests
-        hanging.cancel()
-        await asyncio.gather(hanging, return_exceptions=True)
-
-
 @pytest.mark.parametrize("streamed", [True, False])
 async def test_cancelled_call_stops_generating_at_once(*, streamed: bool) -> None:
     config = SimulatorConfig(tokens_per_s=50, tokens_per_chunk=1)
@@ -114,7 +89,7 @@ async def test_cancelled_call_stops_generating_at_once(*, streamed: bool) -> Non
         assert Outcome.CUT_BY_CLIENT is entry.outcome
         assert entry.tokens_generated <= generated + 5  # 100 ms at 50 tokens a second
         assert "CANCELLED" == end.attempts[-1].reason
-        assert 0 == end.transport.in_flight.taken
+        assert 0 == end.transport.in_flight
 
 
 async def test_no_cancellation_is_lost_whenever_it_comes() -> None:
@@ -157,7 +132,7 @@ async def test_cancelled_call_frees_its_place(engine: str) -> None:
         with pytest.raises(asyncio.CancelledError):
             await asking
 
-        assert 0 == end.transport.in_flight.taken
+        assert 0 == end.transport.in_flight
         assert (await end.ask(builders.call())).response.message.content
 
 
@@ -185,13 +160,13 @@ async def test_connection_lost_in_mid_request_is_perhaps_billed(engine: str, kin
 async def test_http1_is_used_where_there_is_no_http2(engine: str, *, http1_only: bool) -> None:
     async with (
         Simulator(SimulatorConfig(http1_only=http1_only, ttft_ms=20)) as sim,
-        UpstreamEnd(sim, engine=engine, http1=True, max_in_flight=10) as end,
+        UpstreamEnd(sim, engine=engine, http1=True) as end,
     ):
-        replies = await asyncio.gather(*(end.ask(builders.call()) for _ in range(30)))
+        for _ in range(3):
+            replies = await asyncio.gather(*(end.ask(builders.call()) for _ in range(10)))
+            assert 10 == len(replies)
 
-        assert 30 == len(replies)
         assert ("http/1.1" if http1_only else "h2") == end.transport.protocol
-        assert sim.stats.in_flight_max <= 10
         if http1_only:
             assert sim.stats.connections_open_now <= 10
         else:

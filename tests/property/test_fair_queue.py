@@ -18,7 +18,7 @@ class Model(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fair = FairQueue(ageing_s=1.0)
+        self.fair = FairQueue[Waiting](ageing_s=1.0)
         self.waits: dict[int, Waiting] = {}
         self.taken: dict[int, Waiting] = {}
         self.seq = 0
@@ -101,7 +101,7 @@ TestFairQueue = Model.TestCase
 
 @given(st.lists(st.tuples(st.sampled_from(CALLERS), st.sampled_from("xy"), st.integers(1, 3)), max_size=60))
 def test_order_within_a_conversation_is_order_of_acceptance(shapes: list[tuple[str, str, int]]) -> None:
-    fair = FairQueue()
+    fair = FairQueue[Waiting]()
     for seq, (caller, conversation_id, priority) in enumerate(shapes):
         fair.add(_job(seq, caller, priority, conversation_id))
     order = []
@@ -117,7 +117,7 @@ def test_order_within_a_conversation_is_order_of_acceptance(shapes: list[tuple[s
 
 @given(st.integers(0, 8), st.integers(1, 3), st.lists(st.integers(1, 3), min_size=1, max_size=4))
 def test_no_job_starves_whatever_keeps_arriving(older: int, priority: int, arrivals: list[int]) -> None:
-    fair = FairQueue(ageing_s=0.0)
+    fair = FairQueue[Waiting](ageing_s=0.0)
     for seq in range(older):
         fair.add(_job(seq, "a", 3))
     fair.add(_job(older, "victim", priority))

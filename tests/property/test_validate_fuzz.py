@@ -127,6 +127,9 @@ def trees(draw: st.DrawFn, kind: type[Message] = chat_pb2.ChatRequest) -> Messag
 
 
 def _fill(draw: st.DrawFn, message: Message, field: Any) -> None:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        getattr(message, field.name)[draw(TEXTS)] = draw(TEXTS)  # both sides of the only map are text
+        return
     if field.message_type is not None:
         inner = draw(trees(GetMessageClass(field.message_type)))
         target = getattr(message, field.name)

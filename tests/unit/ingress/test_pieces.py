@@ -56,6 +56,20 @@ async def test_first_message_tells_who_answers_and_last_one_how_it_ended() -> No
     assert (chat_pb2.FINISH_REASON_STOP, 3, "u1") == (last.finish_reason, last.usage.prompt_tokens, last.upstream_id)
 
 
+async def test_cached_stream_tells_its_age_and_a_pinned_one_no_model() -> None:
+    opened = []
+    for source, age_s in ((chat_pb2.RESPONSE_SOURCE_CACHE, 2.5), (chat_pb2.RESPONSE_SOURCE_PINNED, None)):
+        wire = _Wire()
+        answered = call(source=source, cache_age_s=age_s)
+        writer = PieceWriter(wire.send, call=answered, clock=FakeClock(), flush_interval_s=0.0, heartbeat_s=0.0)
+        await writer.write(Delta(content="a"))
+        opened += wire.messages
+
+    assert ["qwen-plus", ""] == [first.model for first in opened]
+    assert 2_500_000_000 == opened[0].cache_age.ToNanoseconds()
+    assert [True, False] == [first.HasField("cache_age") for first in opened]
+
+
 async def test_an_answer_without_a_piece_is_one_message_with_everything() -> None:
     wire = _Wire()
     await _writer(wire, clock=FakeClock()).finish(_reply())

@@ -73,6 +73,17 @@ def test_pushback_has_jitter_so_that_a_fleet_does_not_come_back_in_step() -> Non
     assert ["10000", "10500", "11998"] == [pushback(value) for value in (0.0, 0.25, 0.999)]
 
 
+@pytest.mark.parametrize("reason", ["RATE_LIMITED", "QUEUE_FULL", "DISPATCH_FULL"])
+def test_limit_of_this_node_is_a_quota_failure_with_a_delay(reason: str) -> None:
+    error = Throttled(error_pb2.ErrorReason.Value(f"ERROR_REASON_{reason}"), "no room", retry_after_s=10.0)
+    details = _details(_failure(error))
+
+    assert code_pb2.RESOURCE_EXHAUSTED == details.code
+    assert ["ErrorInfo", "RetryInfo", "QuotaFailure"] == [
+        each.TypeName().rpartition(".")[2] for each in details.details
+    ]
+
+
 def test_what_may_be_billed_again_is_not_repeated_by_a_library() -> None:
     error = Uncertain(error_pb2.ERROR_REASON_UPSTREAM_TIMEOUT, "late", retry_after_s=2.0)
 

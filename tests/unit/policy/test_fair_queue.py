@@ -1,5 +1,6 @@
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -26,14 +27,14 @@ def waiting(seq: int, **over: Any) -> Waiting:
     return Waiting(**(facts | over))
 
 
-def queue(*jobs: Waiting, ageing_s: float = 60.0) -> FairQueue:
-    made = FairQueue(ageing_s=ageing_s)
+def queue(*jobs: Waiting, ageing_s: float = 60.0) -> FairQueue[Waiting]:
+    made = FairQueue[Waiting](ageing_s=ageing_s)
     for job in jobs:
         made.add(job)
     return made
 
 
-def drained(fair: FairQueue, now_ms: int = 0, most: int = 100_000) -> list[Waiting]:
+def drained(fair: FairQueue[Waiting], now_ms: int = 0, most: int = 100_000) -> list[Waiting]:
     """Take and finish one job after the other."""
     taken: list[Waiting] = []
     while len(taken) < most and (job := fair.next(now_ms)) is not None:
@@ -53,7 +54,7 @@ def test_order_of_acceptance_where_nothing_else_counts() -> None:
 
 
 def test_empty_queue_has_no_next() -> None:
-    assert FairQueue().next(0) is None
+    assert FairQueue[Waiting]().next(0) is None
 
 
 def test_priorities_share_by_their_weights() -> None:
@@ -209,6 +210,88 @@ def test_job_under_way_is_known_and_does_not_wait() -> None:
     assert "job-1" not in fair
 
 
+def laned(*jobs: Waiting, ageing_s: float = 60.0) -> FairQueue[Waiting]:
+    """A queue in which the first part of an id is the lane."""
+    made = FairQueue[Waiting](ageing_s=ageing_s, lane_of=lambda job: job.id.partition("-")[0])
+    for job in jobs:
+        made.add(job)
+    return made
+
+
+def closed(*lanes: str) -> Callable[[int, str], bool]:
+    return lambda _priority, lane: lane in lanes
+
+
+def test_asking_whose_turn_it_is_takes_no_turn() -> None:
+    kinds = (PRIORITY_HIGH, PRIORITY_NORMAL, PRIORITY_LOW)
+    asked = queue(*[waiting(3 * turn + place, priority=kind) for turn in range(50) for place, kind in enumerate(kinds)])
+    quiet = queue(*[waiting(3 * turn + place, priority=kind) for turn in range(50) for place, kind in enumerate(kinds)])
+    order = []
+    while (job := asked.first(0)) is not None:
+        assert job is asked.first(0)
+        asked.take()
+        asked.remove(job.id)
+        order.append(job)
+
+    assert drained(quiet) == order
+
+
+def test_turn_is_taken_by_whoever_was_told_and_once() -> None:
+    fair = queue(waiting(1), waiting(2))
+    fair.first(0)
+    fair.take()
+
+    with pytest.raises(RuntimeError):
+        fair.take()
+
+
+def test_jobs_in_a_closed_lane_are_passed_over_and_keep_their_place() -> None:
+    fair = laned(*[waiting(seq, id=f"{lane}-{seq}") for seq, lane in enumerate("abab")])
+
+    first = fair.first(0, closed("a"))
+    assert first is not None
+    assert "b-1" == first.id
+    assert fair.first(0, closed("a", "b")) is None
+    assert ["a-0", "b-1", "a-2", "b-3"] == [job.id for job in drained(fair)]
+
+
+def test_lane_may_be_closed_for_one_priority_alone() -> None:
+    fair = laned(waiting(1, id="a-1", priority=PRIORITY_LOW), waiting(2, id="a-2", priority=PRIORITY_HIGH))
+
+    first = fair.first(0, lambda priority, _lane: priority == PRIORITY_HIGH)
+
+    assert first is not None
+    assert "a-1" == first.id
+
+
+def test_caller_whose_jobs_are_all_in_closed_lanes_keeps_its_turn() -> None:
+    fair = laned(
+        waiting(1, id="a-1", caller="held"),
+        waiting(2, id="b-2", caller="other"),
+        waiting(3, id="b-3", caller="other"),
+    )
+    job = fair.first(0, closed("a"))
+    fair.take()
+    assert job is not None
+    fair.remove(job.id)
+
+    assert ["a-1", "b-3"] == [job.id for job in drained(fair)]
+
+
+def test_aged_turn_passes_over_a_closed_lane() -> None:
+    fair = laned(waiting(0, id="a-0"), *[waiting(seq, id=f"b-{seq}") for seq in range(1, 40)], ageing_s=0.0)
+    order = []
+    for _ in range(2 * AGED_TURN):
+        job = fair.first(1000, closed("a"))
+        assert job is not None
+        fair.take()
+        fair.remove(job.id)
+        order.append(job.id)
+
+    assert "a-0" not in order
+    assert sorted(order, key=lambda name: int(name[2:])) == order
+
+
 def test_ten_thousand_jobs_take_less_than_a_kilobyte_each() -> None:
     tracemalloc.start()
     try:
@@ -223,10 +306,10 @@ def test_ten_thousand_jobs_take_less_than_a_kilobyte_each() -> None:
 
 
 def test_jobs_that_come_and_go_leave_nothing_behind() -> None:
-    fair = FairQueue()
+    fair = FairQueue[Waiting]()
     for seq in range(5000):
         fair.add(waiting(seq, caller=f"c{seq}", conversation_id=f"k{seq}"))
         drained(fair)
 
     assert 0 == len(fair)
-    assert len(fair._expiring) + len(fair._by_age) + len(fair._conversations) < 500
+    assert len(fair._expiring) + sum(map(len, fair._by_age.values())) + len(fair._conversations) < 500

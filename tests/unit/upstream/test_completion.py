@@ -108,7 +108,7 @@ async def test_defect_of_an_engine_is_told_as_one_and_frees_the_place() -> None:
         await the_end.ask(builders.call())
 
     assert ["INTERNAL"] == [attempt.reason for attempt in the_end.attempts]
-    assert 0 == the_end.transport.in_flight.taken
+    assert 0 == the_end.transport.in_flight
     assert Uplink.UNKNOWN is the_end.uplink.state
 
 
@@ -143,7 +143,7 @@ async def test_failed_leader_is_not_followed_by_fifty_more() -> None:
     engine.handle_async_request = refuse  # type: ignore[method-assign]  # this one never asks for the body
     the_end = UpstreamEnd(build=engine, base_url="https://cloud.test/v1")
     calls = [asyncio.ensure_future(the_end.ask(builders.call())) for _ in range(50)]
-    while the_end.transport.in_flight.taken < 50:  # noqa: ASYNC110  they come in the same turn
+    while the_end.transport.in_flight < 50:  # noqa: ASYNC110  they come in the same turn
         await asyncio.sleep(0)
     asked.set()
     errors = await asyncio.gather(*calls, return_exceptions=True)

@@ -83,6 +83,20 @@ async def test_one_budget_of_attempts_per_call() -> None:
     assert 3 == call.attempt_count
 
 
+async def test_refusal_before_any_attempt_is_told_at_once() -> None:
+    watched = Watched()
+    error = Throttled(Reason.ERROR_REASON_DISPATCH_FULL, "no room", retry_after_s=0.01)
+
+    async def refuse(_call: Call) -> Reply:
+        raise error
+
+    with pytest.raises(Throttled) as caught:
+        await watched.stage(builders.call(), refuse)
+
+    assert error is caught.value
+    assert [] == watched.events
+
+
 async def test_attempts_of_others_count() -> None:
     call = builders.call(attempt_count=2)
 

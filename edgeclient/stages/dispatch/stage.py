@@ -1,0 +1,153 @@
+"""The order of service in front of the provider: whose attempt begins now, who waits, and who is told that it is vain.
+
+It stands between retry and upstream, so a turn is one attempt: it is given back with the attempt's end and never held
+during a pause between attempts; a repeated attempt keeps the place that its call's arrival gave it. Live calls and
+stored jobs pass it alike. Below it nothing waits.
+
+An attempt begins when there is a place for it (`places.py`), what it may use is reserved (`reservations.py`), and it is
+its turn (`policy/fair_queue.py`: priorities by weight, callers in turn, conversations in order). Where nobody waits and
+there is a place, it begins at once: no queue, no task, no timer.
+
+* Short of the account's limits, a call waits, and with it those of its model that are of its class or a lower one;
+  higher classes ask for themselves. One that has aged holds up all classes of its model, so that a large call is not
+  passed over by small ones for ever. Short of its caller's own limits, it is refused at once.
+* What cannot be served is refused at once: no room to wait, or an estimated wait beyond the call's own deadline.
+* When the provider says that there is too much traffic, its model pauses for a moment, beside a narrower width.
+* Calls that wait are released together, at most `max_group_count` in a turn of the event loop; each ends by itself. It
+  saves a radio its waking, but few packets: the engine writes the head and the body of nearly every request on their
+  own, 2.0 records of TLS for a call alone and 1.8 in a group of fifty (`make bench ARGS=--wire`).
+* The way is lost: who waits ends as those do that come then. The node stops: likewise.
+"""
+
+import asyncio
+
+from edgeclient.config.dispatch_schema import DispatchConfig
+from edgeclient.core.call import Call, Handler, Reply
+from edgeclient.core.errors import CallError, Reason
+from edgeclient.core.events import Event, Uplink, UplinkChanged
+from edgeclient.core.ports import Clock, Observe
+from edgeclient.policy.ranks import NAMES
+from edgeclient.stages.dispatch import refusals
+from edgeclient.stages.dispatch.line import CallLater
+from edgeclient.stages.dispatch.places import Places
+from edgeclient.stages.dispatch.reservations import Reservations
+from edgeclient.stages.dispatch.turns import Turns
+from edgeclient.stages.dispatch.waiter import Grant
+
+_PAUSE_S = 1.0  # requests are also limited second by second: after one there is a new window
+_JOBS_WAITING = 4  # a job that waits here counts as sent on the disk already: a few, so that there is always a next one
+
+
+class Dispatch:
+    """A stage; see the module. Belongs to one event loop.
+
+    Args:
+        config: Limits of the line and of groups.
+        target: Name of the target, for events.
+        max_in_flight: Most attempts under way.
+        reservations: What they may use.
+        observe: Takes the events of `core/dispatch_events.py`.
+        clock: Measures.
+        call_later: Sets timers; None: those of the event loop.
+    """
+
+    def __init__(
+        self,
+        config: DispatchConfig,
+        *,
+        target: str,
+        max_in_flight: int,
+        reservations: Reservations,
+        observe: Observe,
+        clock: Clock,
+        call_later: CallLater | None = None,
+    ) -> None:
+        self._target = target
+        self._clock = clock
+        self._reservations = reservations
+        self._places = Places(
+            target=target, most=max_in_flight, background_share=config.background_share, observe=observe
+        )
+        self._turns = Turns(
+            config,
+            places=self._places,
+            reservations=reservations,
+            target=target,
+            observe=observe,
+            clock=clock,
+            call_later=call_later,
+        )
+        self._stopping = False
+
+    def __repr__(self) -> str:
+        return f"<Dispatch {self._places!r}, {self._turns.line!r}>"
+
+    @property
+    def width(self) -> int:
+        """How many attempts may be under way."""
+        return self._places.limit.width
+
+    @property
+    def in_flight(self) -> int:
+        """How many are."""
+        return self._places.taken
+
+    def waiting(self) -> dict[str, int]:
+        """How many calls wait for their turn, by the name of their class."""
+        return {NAMES[rank]: count for rank, count in self._turns.line.counts().items()}
+
+    def room_for_jobs(self) -> int:
+        """How many jobs make sense at the moment, those that are here included; at least one."""
+        waiting = self._turns.line.job_count
+        room = self._places.for_jobs(self._clock.monotonic_s())
+        return room if waiting < _JOBS_WAITING else min(room, self._places.taken_by_jobs + waiting)
+
+    async def __call__(self, call: Call, forward: Handler) -> Reply:
+        """Answer the call by one attempt, when it is its turn."""
+        grant = self._turns.at_once(call) or await self._in_turn(call)
+        before_s = call.upstream_s
+        try:
+            reply = await forward(call)
+        except BaseException as error:
+            self._failed(grant, call, error, sent=call.upstream_s > before_s)
+            raise
+        now_s = self._clock.monotonic_s()
+        self._places.answered(grant.number, now_s)
+        self._turns.over(grant, call)
+        self._reservations.answered(grant.reservation, call, reply, now_s)
+        return reply
+
+    def uplink_changed(self, event: Event) -> None:
+        """Take the fact that the uplink has changed."""
+        if not isinstance(event, UplinkChanged) or event.target != self._target:
+            return
+        if event.after is Uplink.OFFLINE:
+            for waiter in self._turns.line.everybody():
+                self._turns.turn_away(waiter, refusals.offline(), "offline")
+        elif event.before is Uplink.OFFLINE:
+            self._places.resume(self._clock.monotonic_s())
+
+    def stop(self) -> None:
+        """End all waits with `Stopping`, and begin none any more. May be called again."""
+        self._stopping = True
+        for waiter in self._turns.line.everybody():
+            self._turns.turn_away(waiter, refusals.stopping(), "stopping")
+
+    async def _in_turn(self, call: Call) -> Grant:
+        if self._stopping:
+            raise refusals.stopping()
+        waiter = self._turns.enter(call)
+        try:
+            return await waiter.turn
+        except asyncio.CancelledError:
+            self._turns.left(waiter)
+            raise
+
+    def _failed(self, grant: Grant, call: Call, error: BaseException, *, sent: bool) -> None:
+        now_s = self._clock.monotonic_s()
+        if isinstance(error, CallError):
+            self._places.failed(grant.number, error, now_s)
+            if error.reason == Reason.ERROR_REASON_UPSTREAM_RATE_LIMITED:
+                self._turns.pause(call, now_s + min(error.retry_after_s or _PAUSE_S, _PAUSE_S))
+        self._turns.over(grant, call)
+        self._reservations.failed(grant.reservation, error, sent=sent, now_s=now_s)
