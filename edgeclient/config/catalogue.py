@@ -4,6 +4,7 @@ Names of models stand in `chat.default_model`, `chat.aliases` and the rows of se
 start, with the path of the setting and the nearest model, and not to the first device that asks.
 """
 
+from edgeclient.config.budgets import budget_problems
 from edgeclient.config.row_schema import ANY
 from edgeclient.config.rows import twice
 from edgeclient.config.schema import Config
@@ -41,7 +42,8 @@ def model_problems(config: Config) -> list[str]:
     default = config.chat.default_model
     if canonical_name(default) not in seen and (sentence := _unknown(models, default)):
         problems.append(f"chat.default_model: {sentence}")
-    return problems + _row_problems(config, models)
+    problems += _row_problems(config, models)
+    return problems or budget_problems(config, models)
 
 
 def _row_problems(config: Config, models: Catalogue) -> list[str]:

@@ -36,6 +36,12 @@ class PriceConfig(Section):
     cached_per_million: float = setting(
         -1.0, "Price of a million input tokens that the provider had cached. -1: as input.", least=-1
     )
+    thinking_per_million: float = setting(
+        -1.0, "Price of a million output tokens of an answer with reasoning. -1: as output.", least=-1
+    )
+    batch_factor: float = setting(
+        0.5, "The part of these prices that the provider's batch interfaces take.", least=0, most=1
+    )
 
     def conflicts(self) -> list[str]:
         """A price is the price of something."""

@@ -104,6 +104,11 @@ class AttemptFinished(Event):
         protocol: ALPN id, such as `h2`; "" if there was no answer.
         duration_s: From the request to the last byte.
         first_byte_s: From the request to the answer's headers; None if there were none.
+        caller: Whose call it was; "" for a probe.
+        possibly_billed: It failed or was cut off, and may have been billed all the same.
+        prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens: As billed; 0 if not told.
+        cost_nanos: Price in billionths of `currency_code`; 0 if no price is known.
+        currency_code: ISO 4217 code; "" if no price is known.
     """
 
     call_id: str
@@ -115,6 +120,14 @@ class AttemptFinished(Event):
     protocol: str
     duration_s: float
     first_byte_s: float | None
+    caller: str = ""
+    possibly_billed: bool = False
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_nanos: int = 0
+    currency_code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

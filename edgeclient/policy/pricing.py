@@ -1,12 +1,13 @@
 """What an answer costs, by the operator's price table.
 
 Prices change too often to live in code, so without a row there is no price rather than a guess. The provider picks the
-tier by the input of the single request and applies it to the whole of it; reasoning is billed as output. All sums are
-integers: a price per million tokens is a whole number of trillionths per token for every price list that there is, so
-adding up answers never drifts.
+tier by the input of the single request and applies it to the whole of it; reasoning is billed as output, and for some
+models all output of an answer with reasoning has a price of its own. Its batch interfaces take a part of the price, and
+there cached input is no cheaper. All sums are integers: a price per million tokens is a whole number of trillionths per
+token for every price list that there is, so adding up answers never drifts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import inf
 from typing import Protocol
@@ -45,6 +46,16 @@ class PriceRow(Protocol):
         """Price of a million input tokens that the provider had cached. Negative: as input."""
         ...
 
+    @property
+    def thinking_per_million(self) -> float:
+        """Price of a million output tokens of an answer with reasoning. Negative: as output."""
+        ...
+
+    @property
+    def batch_factor(self) -> float:
+        """The part of these prices that the batch interfaces take."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
@@ -66,6 +77,8 @@ class _Tier:
     input_trillionths: int
     cached_trillionths: int
     output_trillionths: int
+    thinking_trillionths: int
+    batch_millionths: int
 
 
 class PriceTable:
@@ -73,15 +86,25 @@ class PriceTable:
 
     Args:
         rows: Rows in any order; of two for the same model and size the first wins.
+        resolve: The id of the model that a name in a row stands for.
     """
 
-    def __init__(self, rows: Iterable[PriceRow]) -> None:
+    def __init__(self, rows: Iterable[PriceRow], *, resolve: Callable[[str], str] = str) -> None:
         tiers: dict[str, list[_Tier]] = {}
         for row in rows:
-            tiers.setdefault(row.model, []).append(_tier(row))
+            tiers.setdefault(resolve(row.model), []).append(_tier(row))
         self._tiers = {model: sorted(found, key=lambda tier: tier.up_to_tokens) for model, found in tiers.items()}
 
-    def cost(self, model_id: str, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> Cost | None:
+    def cost(
+        self,
+        model_id: str,
+        prompt_tokens: int,
+        cached_tokens: int,
+        completion_tokens: int,
+        *,
+        thinking: bool = False,
+        batch: bool = False,
+    ) -> Cost | None:
         """Price of one answer; None if the table has none for this model and input.
 
         Args:
@@ -89,25 +112,37 @@ class PriceTable:
             prompt_tokens: Tokens of the input, cached ones included.
             cached_tokens: Part of them that the provider had cached.
             completion_tokens: Tokens of the output, reasoning included.
+            thinking: The output has reasoning in it.
+            batch: It came through a batch interface.
         """
         for tier in self._tiers.get(model_id, ()):
             if prompt_tokens <= tier.up_to_tokens:
-                cached = min(max(0, cached_tokens), prompt_tokens)
+                cached = 0 if batch else min(max(0, cached_tokens), prompt_tokens)
                 trillionths = (
                     (prompt_tokens - cached) * tier.input_trillionths
                     + cached * tier.cached_trillionths
-                    + completion_tokens * tier.output_trillionths
+                    + completion_tokens * (tier.thinking_trillionths if thinking else tier.output_trillionths)
                 )
+                if batch:
+                    trillionths = trillionths * tier.batch_millionths // 1_000_000
                 return Cost(nanos=(trillionths + 500) // 1000, currency=tier.currency)
         return None
+
+    def currency(self, model_id: str) -> str:
+        """The currency of a model's price; "" if it has none."""
+        tiers = self._tiers.get(model_id)
+        return tiers[0].currency if tiers else ""
 
 
 def _tier(row: PriceRow) -> _Tier:
     cached = row.cached_per_million if row.cached_per_million >= 0 else row.input_per_million
+    thinking = row.thinking_per_million if row.thinking_per_million >= 0 else row.output_per_million
     return _Tier(
         up_to_tokens=row.up_to_input_tokens or inf,
         currency=row.currency,
         input_trillionths=round(row.input_per_million * 1_000_000),
         cached_trillionths=round(cached * 1_000_000),
         output_trillionths=round(row.output_per_million * 1_000_000),
+        thinking_trillionths=round(thinking * 1_000_000),
+        batch_millionths=round(row.batch_factor * 1_000_000),
     )

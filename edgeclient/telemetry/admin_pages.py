@@ -37,8 +37,19 @@ Readiness = Callable[[], Mapping[str, str]]
 """Name of each check and why it fails; "" if it does not."""
 
 
-def admin_pages(*, metrics: Callable[[str], tuple[str, bytes]], readiness: Readiness) -> dict[str, MakePage]:
-    """The pages by their path."""
+def admin_pages(
+    *,
+    metrics: Callable[[str], tuple[str, bytes]],
+    readiness: Readiness,
+    usage: Callable[[], bytes] | None = None,
+) -> dict[str, MakePage]:
+    """The pages by their path.
+
+    Args:
+        metrics: Makes content type and text for a header `Accept`.
+        readiness: The checks.
+        usage: Makes the JSON that `edgeclient usage` reads, which names callers and what they cost; None: no such page.
+    """
 
     def metrics_page(accept: str) -> Page:
         content_type, body = metrics(accept)
@@ -55,6 +66,8 @@ def admin_pages(*, metrics: Callable[[str], tuple[str, bytes]], readiness: Readi
         return Page(status=status, content_type=JSON, body=body)
 
     pages: dict[str, MakePage] = {"/metrics": metrics_page, "/livez": livez, "/readyz": readyz}
+    if usage is not None:
+        pages["/usage"] = lambda _accept: Page(content_type=JSON, body=usage())
     index = "".join(f"{path}\n" for path in pages).encode()
     pages["/"] = lambda _accept: Page(body=index)
     return pages

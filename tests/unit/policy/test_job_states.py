@@ -33,10 +33,11 @@ def test_only_a_permitted_resend_leads_from_uncertain_to_another_attempt() -> No
     assert {JobEvent.RESEND} == ways
 
 
-def test_what_a_batch_of_the_provider_holds_is_never_sent_again() -> None:
-    ways = {to for (state, _), to in TRANSITIONS.items() if state is JobState.SUBMITTED}
+def test_what_a_batch_of_the_provider_holds_is_sent_again_only_if_it_was_certainly_not_billed() -> None:
+    ways = {event for (state, event), to in TRANSITIONS.items() if state is JobState.SUBMITTED and to in RUNNABLE}
 
-    assert ways.isdisjoint(RUNNABLE | {JobState.SENDING})
+    assert {JobEvent.RETRY, JobEvent.BLOCK} == ways
+    assert (JobState.SUBMITTED, JobEvent.BEGIN) not in TRANSITIONS
 
 
 def test_every_state_but_the_first_ones_can_be_reached() -> None:

@@ -55,3 +55,21 @@ def test_free_is_a_price() -> None:
     table = PriceTable([PriceConfig(model="m", currency="USD")])
 
     assert Cost(nanos=0, currency="USD") == table.cost("m", 10, 0, 10)
+
+
+def test_an_answer_with_reasoning_may_have_a_price_of_its_own() -> None:
+    row = PriceConfig(model="m", input_per_million=0.8, output_per_million=2.0, thinking_per_million=8.0)
+
+    assert Cost(nanos=100 * 800 + 10 * 2000, currency="CNY") == PriceTable([row]).cost("m", 100, 0, 10)
+    assert Cost(nanos=100 * 800 + 10 * 8000, currency="CNY") == PriceTable([row]).cost("m", 100, 0, 10, thinking=True)
+    assert TABLE.cost("flat", 100, 0, 10) == TABLE.cost("flat", 100, 0, 10, thinking=True)
+
+
+def test_batch_takes_half_and_knows_no_cached_input() -> None:
+    assert Cost(nanos=(1000 * 150 + 100 * 470) // 2, currency="USD") == TABLE.cost("flat", 1000, 400, 100, batch=True)
+
+
+def test_a_row_may_go_by_any_name_of_its_model() -> None:
+    table = PriceTable([PriceConfig(model="Qwen Plus")], resolve=lambda _name: "qwen-plus")
+
+    assert (table.currency("qwen-plus"), table.currency("Qwen Plus")) == ("CNY", "")

@@ -37,3 +37,10 @@ def test_index_lists_the_pages() -> None:
     pages = admin_pages(metrics=lambda _: ("", b""), readiness=dict)
 
     assert pages["/"]("").body == b"/metrics\n/livez\n/readyz\n"
+
+
+def test_usage_is_a_page_where_somebody_counts_it() -> None:
+    pages = admin_pages(metrics=lambda _: ("", b""), readiness=dict, usage=lambda: b'{"rows":[]}')
+
+    assert (pages["/usage"]("").content_type, pages["/usage"]("").body) == ("application/json", b'{"rows":[]}')
+    assert b"/usage\n" in pages["/"]("").body
