@@ -38,6 +38,7 @@ class JobCalls:
         *,
         ttl_s: float | None = None,
         resend_policy: job_pb2.ResendPolicy.ValueType = job_pb2.RESEND_POLICY_UNSPECIFIED,
+        deferrable: bool = False,
         timeout_s: float = _CALL_TIMEOUT_S,
     ) -> job_pb2.Job:
         """Hand a request over; when this returns, the job is as safe as the node's storage.
@@ -47,13 +48,14 @@ class JobCalls:
                 again after a restart of your own program.
             ttl_s: How long attempts make sense; None: the node's default.
             resend_policy: What to do when an attempt was sent and its outcome is unknown.
+            deferrable: The answer may take a day or more, for half the price; wants `PRIORITY_LOW` as well.
             timeout_s: When to give up.
 
         Raises:
             EdgeError: With RESOURCE_EXHAUSTED, INVALID_ARGUMENT and FAILED_PRECONDITION nothing was stored. With
                 anything else that is not known: submit the same request with the same key again.
         """
-        submission = job_pb2.SubmitJobRequest(resend_policy=resend_policy)
+        submission = job_pb2.SubmitJobRequest(resend_policy=resend_policy, deferrable=deferrable)
         if isinstance(request, str):
             submission.request.prompt = request
         else:

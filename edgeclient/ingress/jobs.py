@@ -31,6 +31,7 @@ from edgeclient.ingress.job_requests import (
     wait_s,
 )
 from edgeclient.ingress.job_watch import JobWatch
+from edgeclient.policy.half_price import Deferring
 from edgeclient.v1 import chat_pb2, job_pb2
 
 _RESEND_DEFAULT = {"hold": ResendPolicy.HOLD, "once": ResendPolicy.RESEND_ONCE}
@@ -56,6 +57,7 @@ class JobService:
         gate: Limits the waits in progress.
         config: Longest wait, and the interval of signs of life.
         spool_config: What a job gets that does not say, and how much it may ask for.
+        deferring: Decides whether a job whose caller can wait goes out at half price; None: none does.
         clock: Time.
     """
 
@@ -70,6 +72,7 @@ class JobService:
         gate: Gate,
         config: IngressConfig,
         spool_config: SpoolConfig,
+        deferring: Deferring | None = None,
         clock: Clock,
     ) -> None:
         self._spool = spool
@@ -80,25 +83,29 @@ class JobService:
         self._gate = gate
         self._config = config
         self._spool_config = spool_config
+        self._deferring = deferring
         self._clock = clock
 
     async def submit_job(self, request: job_pb2.SubmitJobRequest, inbound: Inbound) -> job_pb2.SubmitJobResponse:
         """Store a request; it is safe when this returns."""
         job_id = new_identifier(now_ms=int(self._clock.wall_s() * 1000))
-        chat = self._checked(request, inbound, job_id)
+        call = self._checked(request, inbound, job_id)
+        chat = call.request
+        ttl_s = self._ttl_s(request, chat)
         accepted = await self._accept(
             NewJob(
                 id=job_id,
                 caller=inbound.caller,
                 kind=JobKind.JOB,
                 request=chat,
-                digest=content_digest(chat),
+                digest=content_digest(request.request),
                 idempotency_key=chat.idempotency_key,
                 conversation_id=chat.conversation_id,
                 priority=chat.priority or chat_pb2.PRIORITY_NORMAL,
                 label=chat.label,
                 resend_policy=RESEND.get(request.resend_policy, _RESEND_DEFAULT[self._spool_config.resend]),
-                ttl_s=seconds_of(request.ttl) if request.HasField("ttl") else self._spool_config.default_ttl_s,
+                ttl_s=ttl_s,
+                deferred=self._defers(request, call, ttl_s),
             )
         )
         return job_pb2.SubmitJobResponse(
@@ -173,8 +180,8 @@ class JobService:
         token = wanted.token(shown[-1].seq) if len(found) > wanted.size else ""
         return job_pb2.ListJobsResponse(jobs=[public_job(job, content=False) for job in shown], next_page_token=token)
 
-    def _checked(self, request: job_pb2.SubmitJobRequest, inbound: Inbound, job_id: str) -> chat_pb2.ChatRequest:
-        """The request as admitted; a wrong one is refused with all that is wrong, paths begin at what was sent."""
+    def _checked(self, request: job_pb2.SubmitJobRequest, inbound: Inbound, job_id: str) -> Call:
+        """The call as admitted; a wrong one is refused with all that is wrong, paths begin at what was sent."""
         problems = submit_problems(request, max_ttl_s=self._spool_config.max_ttl_s)
         if not request.HasField("request"):
             refuse(problems)
@@ -189,7 +196,22 @@ class JobService:
                 inner = [_inside(Violation(field="model", description=error.message.removeprefix("model: ")))]
             refuse([*inner, *problems])
         refuse(problems)
-        return call.request
+        return call
+
+    def _ttl_s(self, request: job_pb2.SubmitJobRequest, chat: chat_pb2.ChatRequest) -> float:
+        """As asked, or as the node gives it."""
+        if request.HasField("ttl"):
+            return seconds_of(request.ttl)
+        usual_s = self._spool_config.default_ttl_s
+        if not request.deferrable or self._deferring is None:
+            return usual_s
+        return self._deferring.ttl_s(chat, otherwise_s=usual_s, most_s=self._spool_config.max_ttl_s)
+
+    def _defers(self, request: job_pb2.SubmitJobRequest, call: Call, ttl_s: float) -> bool:
+        """It waits for half price."""
+        if not request.deferrable or self._deferring is None or call.model is None:
+            return False
+        return self._deferring.defers(call.request, call.model, ttl_s=ttl_s)
 
     async def _job(self, caller: str, job_id: str) -> Job:
         return _known(await self._spool.get(caller, job_id), job_id)

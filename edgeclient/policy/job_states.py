@@ -3,18 +3,18 @@
     event        what happened                                            from                       to
     BEGIN        intent to send committed                                 QUEUED, RETRY_WAIT         SENDING
     SUCCEED      the whole answer is here                                 SENDING, SUBMITTED         SUCCEEDED
-    RETRY        the attempt was certainly not billed, another follows    SENDING                    RETRY_WAIT
-    EXHAUST      the same, and no attempt is left                         SENDING                    DEAD
+    RETRY        the attempt was certainly not billed, another follows    SENDING, SUBMITTED         RETRY_WAIT
+    EXHAUST      the same, and no attempt is left                         SENDING, SUBMITTED         DEAD
     REFUSE       refused for good                                         SENDING, SUBMITTED         FAILED
-    BLOCK        nobody's request would pass now (credentials, billing)   SENDING                    QUEUED
+    BLOCK        nobody's request would pass now (credentials, billing)   SENDING, SUBMITTED         QUEUED
     LOSE         perhaps billed, outcome unknown; or a crash              SENDING, SUBMITTED         UNCERTAIN
     RESEND       the policy permits one more                              UNCERTAIN                  RETRY_WAIT
     BURY         it has crashed the daemon twice                          UNCERTAIN                  DEAD
-    HAND_OVER    a batch of the provider holds it                         SENDING                    SUBMITTED
+    HAND_OVER    a batch of the provider holds it, or perhaps will        SENDING                    SUBMITTED
     PARK         a live call becomes a job                                SENDING                    QUEUED
     EXPIRE       its time is over                                         QUEUED, RETRY_WAIT         EXPIRED
     CANCEL       the caller does not want it any more                     QUEUED, RETRY_WAIT, UNCERTAIN     CANCELLED
-    GIVE_UP      the same, and the running attempt has failed             SENDING                    CANCELLED
+    GIVE_UP      the same, and the running attempt has failed             SENDING, SUBMITTED         CANCELLED
     SPOIL        its stored request is damaged                            QUEUED, RETRY_WAIT, UNCERTAIN     DEAD
     ERASE        the caller wants no trace of it                          any                        ERASED
 
@@ -69,8 +69,12 @@ TRANSITIONS = {
     (JobState.RETRY_WAIT, JobEvent.SPOIL): JobState.DEAD,
     (JobState.RETRY_WAIT, JobEvent.ERASE): JobState.ERASED,
     (JobState.SUBMITTED, JobEvent.SUCCEED): JobState.SUCCEEDED,
+    (JobState.SUBMITTED, JobEvent.RETRY): JobState.RETRY_WAIT,
+    (JobState.SUBMITTED, JobEvent.EXHAUST): JobState.DEAD,
     (JobState.SUBMITTED, JobEvent.REFUSE): JobState.FAILED,
+    (JobState.SUBMITTED, JobEvent.BLOCK): JobState.QUEUED,
     (JobState.SUBMITTED, JobEvent.LOSE): JobState.UNCERTAIN,
+    (JobState.SUBMITTED, JobEvent.GIVE_UP): JobState.CANCELLED,
     (JobState.SUBMITTED, JobEvent.ERASE): JobState.ERASED,
     (JobState.UNCERTAIN, JobEvent.RESEND): JobState.RETRY_WAIT,
     (JobState.UNCERTAIN, JobEvent.BURY): JobState.DEAD,

@@ -1,0 +1,1 @@
+"""Work that can wait: what is stored about batches at the provider, and who plans, orders and collects them."""

@@ -1,0 +1,298 @@
+"""The course of a batch at the provider: one step at a time, each safe to be cut off and to be done again.
+
+A step asks the provider something and commits what follows. What fails is tried again after a pause; only the order of
+a batch is never repeated on a hunch. If it is not known whether an order was placed, the provider's listing is asked,
+again and again until well after the order can still be under way, and only then is it placed anew. Should the listing
+have been late all the same, the second batch of the name is found and cancelled.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from itertools import count
+from random import Random
+from typing import TypeVar
+
+from edgeclient.config.half_price_schema import HalfPriceConfig
+from edgeclient.core.errors import CallError, ModelBlocked, Rejected
+from edgeclient.core.half_price import BatchProvider, FinishAnswer, LineResult, ProviderBatch
+from edgeclient.core.half_price_events import BatchDoubled, BatchFileKept, BatchRefused, BatchStuck
+from edgeclient.core.models import ModelSpec
+from edgeclient.core.ports import Clock, Observe
+from edgeclient.policy.provider_batch import RESTS, BatchEvent, BatchState, Rest
+from edgeclient.spool.half_price import batch_rows, bookings
+from edgeclient.spool.half_price.batch_rows import Batch
+from edgeclient.spool.half_price.bookings import Judge, Settled
+from edgeclient.spool.half_price.facts import accounted, changed
+from edgeclient.spool.half_price.roads import Roads
+from edgeclient.spool.session import Session
+from edgeclient.spool.spool import SqliteSpool
+
+T = TypeVar("T")
+NAME_BEGIN = "edgeclient-"
+GRACE_S = 48 * 3600.0
+"""How long after its time a batch may end before it is given up; the provider forgets batches after 30 days."""
+
+_HOUR_S = 3600.0
+_JITTER = 0.25
+_CLEAN_AGAIN_S = 300.0
+
+
+class Course:
+    """Makes steps; see the module.
+
+    Args:
+        spool: Where batches are stored.
+        roads: Where jobs go that the provider refuses as a batch.
+        provider: The provider.
+        config: Pauses.
+        model_of: The model of an id.
+        finish: Completes answers.
+        judge: See `bookings`.
+        observe: Takes facts.
+        clock: Tells the age of jobs.
+        rng: Draws jitter.
+    """
+
+    def __init__(
+        self,
+        spool: SqliteSpool,
+        roads: Roads,
+        *,
+        provider: BatchProvider,
+        config: HalfPriceConfig,
+        model_of: Callable[[str], ModelSpec],
+        finish: FinishAnswer,
+        judge: Judge,
+        observe: Observe,
+        clock: Clock,
+        rng: Random,
+    ) -> None:
+        self._spool = spool
+        self._roads = roads
+        self._provider = provider
+        self._config = config
+        self._model_of = model_of
+        self._finish = finish
+        self._judge = judge
+        self._observe = observe
+        self._clock = clock
+        self._rng = rng
+        self._steps: dict[BatchState, Callable[[Batch], Awaitable[tuple[Batch | None, float]]]] = {
+            BatchState.PLANNED: self._give_back,  # of before a restart or a failure of the storage
+            BatchState.UPLOADED: self._give_back,
+            BatchState.CREATING: self._look,
+            BatchState.SUBMITTED: self._poll,
+            BatchState.COLLECTING: self._collect,
+            BatchState.CLEANING: self._clean,
+        }
+
+    async def step(self, batch: Batch) -> tuple[Batch | None, float]:
+        """Do what its state asks for.
+
+        Returns:
+            The batch after it, None if it is gone; and the pause before the next step.
+
+        Raises:
+            CallError: The provider or the storage failed; the step is to be done again.
+        """
+        return await self._steps[batch.state](batch)
+
+    async def order(self, batch: Batch, lines: list[bytes]) -> tuple[Batch, float]:
+        """Upload a batch that was just planned, hand its jobs over, and order it.
+
+        Raises:
+            CallError: Something failed; the step of its state is what goes on.
+        """
+        try:
+            file_id = await self._provider.upload(batch.name, lines)
+        except CallError as error:
+            return await self._not_ordered(batch, error)
+        batch = await self._moved(batch, BatchEvent.UPLOAD, input_file_id=file_id)
+        last_seq: int | None = -1
+        while last_seq:
+            last_seq = await self._do(bookings.hand_over, batch=batch, after_seq=last_seq)
+            if last_seq is None:
+                return await self._back(batch, live=False), 0.0
+        batch = await self._moved(batch, BatchEvent.INTEND)
+        return await self._create(batch)
+
+    # steps
+
+    async def _give_back(self, batch: Batch) -> tuple[Batch | None, float]:
+        return await self._back(batch, live=False), 0.0
+
+    async def _look(self, batch: Batch) -> tuple[Batch | None, float]:
+        """Find out whether its order was placed."""
+        asked_ms = await self._spool.operate(_now_ms)
+        found = await self._provider.named(batch.name)
+        if found:
+            return await self._adopt(batch, found)
+        if asked_ms - batch.since_due < self._config.settle_s * 1000:
+            return batch, min(self._pause_s(), self._config.settle_s / 2)
+        batch = await self._noted(batch, since_due=asked_ms)
+        return await self._create(batch)
+
+    async def _create(self, batch: Batch) -> tuple[Batch, float]:
+        try:
+            created = await self._provider.create(batch.input_file_id, name=batch.name, window_h=batch.window_h)
+        except CallError as error:
+            if error.possibly_billed:
+                self._observe(BatchStuck(batch=batch.name, state="creating", problem=error.summary))
+                return batch, min(self._pause_s(), self._config.settle_s / 2)
+            return await self._not_ordered(batch, error)
+        return await self._adopt(batch, [created])
+
+    async def _adopt(self, batch: Batch, found: list[ProviderBatch]) -> tuple[Batch, float]:
+        first = found[0]
+        batch = await self._moved(batch, BatchEvent.CREATED, batch_id=first.id, status=first.status)
+        return batch, self._pause_s()
+
+    async def _cancel_doubles(self, batch: Batch) -> None:
+        """An order that seemed lost, and was placed anew, may come to light late."""
+        for other in await self._provider.named(batch.name):
+            if other.id != batch.batch_id and other.status not in RESTS and other.status != "cancelling":
+                self._observe(BatchDoubled(batch=batch.name, batch_id=other.id))
+                await self._provider.cancel(other.id)
+
+    async def _poll(self, batch: Batch) -> tuple[Batch | None, float]:
+        """See how far the provider is; cancel what nobody wants any more."""
+        try:
+            seen = await self._provider.batch(batch.batch_id)
+        except CallError:
+            if await self._is_past(batch, batch.window_h * _HOUR_S + GRACE_S):
+                return await self._lose(batch), 0.0
+            raise
+        if seen.status not in RESTS:
+            if seen.status != batch.status:
+                batch = await self._noted(batch, status=seen.status)
+            if await self._is_past(batch, batch.window_h * _HOUR_S + GRACE_S):
+                return await self._lose(batch), 0.0
+            if seen.status != "cancelling" and not await self._do(batch_rows.wanted, batch=batch):
+                await self._provider.cancel(batch.batch_id)
+            if not await self._is_past(batch, self._config.settle_s):
+                await self._cancel_doubles(batch)
+            return batch, self._pause_s()
+        if seen.status == "failed":
+            self._refused(batch, seen.problem or "it said no more")
+        files = {"output_file_id": seen.output_file_id, "error_file_id": seen.error_file_id}
+        return await self._moved(batch, BatchEvent.END, status=seen.status, **files), 0.0
+
+    async def _collect(self, batch: Batch) -> tuple[Batch | None, float]:
+        """Account for each line; again from the beginning, if it was cut off."""
+        try:
+            for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
+                await self._collect_file(batch, file_id)
+        except CallError:
+            if await self._is_past(batch, GRACE_S):
+                return await self._lose(batch), 0.0
+            raise
+        what = RESTS[batch.status]
+        if what is Rest.LIVE:
+            await self._forget_road(batch)
+            while await self._do(bookings.disband, batch=batch, live=True):
+                pass
+        else:
+            await self._settle_rest(batch, what, f"its batch was {batch.status} and told nothing of it")
+        return await self._moved(batch, BatchEvent.COLLECT), 0.0
+
+    async def _collect_file(self, batch: Batch, file_id: str) -> None:
+        model = self._model_of(batch.model)
+        async for chunk in _in_chunks(self._provider.results(file_id, model)):
+            settled = self._do(bookings.settle, batch=batch, results=chunk, finish=self._finish, judge=self._judge)
+            self._told(batch, await settled)
+
+    async def _clean(self, batch: Batch) -> tuple[Batch | None, float]:
+        """Leave nothing at the provider."""
+        kept = False
+        for column in ("input_file_id", "output_file_id", "error_file_id"):
+            file_id = getattr(batch, column)
+            if not file_id:
+                continue
+            try:
+                await self._provider.delete(file_id)
+            except CallError as error:
+                self._observe(BatchFileKept(batch=batch.name, file_id=file_id, problem=error.summary))
+                kept = True
+            else:
+                batch = await self._noted(batch, **{column: ""})
+        if kept:
+            return batch, _CLEAN_AGAIN_S
+        await self._do(batch_rows.drop, batch=batch)
+        return None, 0.0
+
+    # what they are made of
+
+    async def _not_ordered(self, batch: Batch, error: CallError) -> tuple[Batch, float]:
+        """Certainly not ordered; whether another try makes sense is told by the error."""
+        is_final = isinstance(error, Rejected | ModelBlocked)
+        if is_final:
+            self._refused(batch, error.summary)
+        batch = await self._back(batch, live=is_final)
+        if not is_final:
+            raise error
+        return batch, 0.0
+
+    async def _back(self, batch: Batch, *, live: bool) -> Batch:
+        """Give all of its jobs back."""
+        if live:
+            await self._forget_road(batch)
+        while await self._do(bookings.disband, batch=batch, live=live):
+            pass
+        return await self._moved(batch, BatchEvent.DISBAND)
+
+    async def _forget_road(self, batch: Batch) -> None:
+        last_seq = -1
+        while some := await self._do(bookings.line_ids, batch=batch, after_seq=last_seq):
+            self._roads.forget(job_id for _, job_id in some)
+            last_seq = some[-1][0]
+
+    async def _lose(self, batch: Batch) -> Batch:
+        """Nobody will ever know."""
+        await self._settle_rest(batch, Rest.UNKNOWN, "its batch did not end long after its time")
+        return await self._moved(batch, BatchEvent.LOSE)
+
+    async def _settle_rest(self, batch: Batch, what: Rest, why: str) -> None:
+        while (settled := await self._do(bookings.rest, batch=batch, what=what, why=why)) is not None:
+            self._told(batch, settled)
+
+    async def _is_past(self, batch: Batch, allowed_s: float) -> bool:
+        now_ms = await self._spool.operate(_now_ms)
+        return now_ms - batch.since_due > allowed_s * 1000
+
+    def _told(self, batch: Batch, settled: list[Settled]) -> None:
+        for fact in accounted(settled, model=batch.model, clock=self._clock):
+            self._observe(fact)
+
+    def _refused(self, batch: Batch, problem: str) -> None:
+        self._observe(BatchRefused(batch=batch.name, model=batch.model, line_count=batch.line_count, problem=problem))
+
+    async def _moved(self, batch: Batch, event: BatchEvent, **news: str) -> Batch:
+        moved = await self._do(batch_rows.move, batch=batch, event=event, **news)
+        self._observe(changed(moved))
+        return moved
+
+    async def _noted(self, batch: Batch, **news: str | int) -> Batch:
+        return await self._do(batch_rows.note, batch=batch, **news)
+
+    async def _do(self, operation: Callable[..., T], **values: object) -> T:
+        return await self._spool.operate(partial(operation, **values))
+
+    def _pause_s(self) -> float:
+        return self._config.poll_s * (1 - _JITTER + 2 * _JITTER * self._rng.random())
+
+
+def _now_ms(session: Session) -> int:
+    return session.now_ms
+
+
+async def _in_chunks(results: AsyncIterator[LineResult]) -> AsyncIterator[list[LineResult]]:
+    chunk: list[LineResult] = []
+    for number in count(1):
+        result = await anext(results, None)
+        if result is not None:
+            chunk.append(result)
+        if chunk and (result is None or number % batch_rows.CHUNK_ROWS == 0):
+            yield chunk
+            chunk = []
+        if result is None:
+            return

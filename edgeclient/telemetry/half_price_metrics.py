@@ -1,0 +1,49 @@
+"""What work at half price does to the metrics. Every label has few values, all of them words of our own code."""
+
+from edgeclient.core.events import Event
+from edgeclient.core.half_price_events import (
+    BatchChanged,
+    BatchDoubled,
+    BatchFileKept,
+    BatchLinesSettled,
+    BatchRefused,
+    BatchStuck,
+    SentLive,
+)
+from edgeclient.telemetry import half_price_names
+from edgeclient.telemetry.fanout import Subscriber
+from edgeclient.telemetry.instruments import Instruments
+
+_NANOS = 1e-9
+
+
+class HalfPriceMetrics:
+    """Takes the events.
+
+    Args:
+        make: Makes the instruments.
+
+    Attributes:
+        table: What is done with each type of event.
+    """
+
+    def __init__(self, make: Instruments) -> None:
+        self._batches = make.counter(half_price_names.BATCHES)
+        self._lines = make.counter(half_price_names.LINES)
+        self._saved = make.counter(half_price_names.SAVED)
+        self._sent_live = make.counter(half_price_names.SENT_LIVE)
+        self._failures = make.counter(half_price_names.FAILURES)
+        self.table: dict[type[Event], Subscriber] = {
+            BatchChanged: lambda event: self._batches.cell(event.state).add(),
+            BatchLinesSettled: self._settled,
+            SentLive: lambda event: self._sent_live.cell(event.cause).add(event.count),
+            BatchRefused: lambda _: self._failures.cell("refused").add(),
+            BatchStuck: lambda _: self._failures.cell("stuck").add(),
+            BatchDoubled: lambda _: self._failures.cell("doubled").add(),
+            BatchFileKept: lambda _: self._failures.cell("file_kept").add(),
+        }
+
+    def _settled(self, event: BatchLinesSettled) -> None:
+        self._lines.cell(event.outcome).add(event.count)
+        if event.saved_nanos:
+            self._saved.cell(event.currency_code).add(event.saved_nanos * _NANOS)
