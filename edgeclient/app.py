@@ -1,9 +1,10 @@
 """THE wiring: every part is made here and joined in the order in which a call travels. No logic.
 
-device ── gRPC ──▶ ingress ▶ validate ▶ idempotency ▶ offline ▶ retry ▶ upstream ── HTTP/2 ──▶ Qwen
-                                             │            │               ▲
-                                             ▼            ▼               │
-                                          spool (SQLite on this node) ─ drainer
+device ── gRPC ──▶ ingress ▶ validate ▶ idempotency ▶ prepare ▶ cache ▶ offline ▶ coalesce ▶ retry ▶ dispatch ▶ upstream
+                                             │                             │                            ▲           │
+                                             ▼                             ▼                            │         HTTP/2
+                                          spool (SQLite on this node) ───────────────────────────── drainer         ▼
+                                                                                                                  Qwen
 """
 
 import os
@@ -16,6 +17,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from edgeclient import __version__
+from edgeclient.caching import caching
 from edgeclient.config.callers import callers
 from edgeclient.config.catalogue import catalogue
 from edgeclient.config.credentials import key_source
@@ -25,6 +27,8 @@ from edgeclient.core.events import Event, KeyChanged, UplinkChanged
 from edgeclient.core.job_events import SpoolDamaged, SpoolFailed, SpoolRecovered
 from edgeclient.core.node_events import NodeStarted
 from edgeclient.core.ports import Clock, Observe
+from edgeclient.counting import books, counts
+from edgeclient.deferral import deferral
 from edgeclient.durable import durable
 from edgeclient.ingress.chat import ChatService
 from edgeclient.ingress.gate import Gate
@@ -37,6 +41,7 @@ from edgeclient.ingress.storage_health import StorageHealth
 from edgeclient.ingress.uplink_health import UplinkHealth
 from edgeclient.policy.pricing import PriceTable
 from edgeclient.runtime import Daemon
+from edgeclient.stages.accounting import ACCOUNTED
 from edgeclient.stages.offline import Offline
 from edgeclient.stages.validate import Validate
 from edgeclient.telemetry.admin import AdminServer
@@ -45,6 +50,7 @@ from edgeclient.telemetry.fanout import Fanout, Table
 from edgeclient.telemetry.gauges import Gauges
 from edgeclient.telemetry.logs import Logs
 from edgeclient.telemetry.metrics import Metrics
+from edgeclient.traffic import traffic
 from edgeclient.upstream.completion import Upstream
 from edgeclient.upstream.probe import Probe
 from edgeclient.upstream.retry import Retry
@@ -69,7 +75,7 @@ class App:
     logs: Logs
 
 
-def build(
+def build(  # noqa: PLR0915  one long list of parts, without a decision in it
     config: Config,
     *,
     environ: Mapping[str, str] = os.environ,
@@ -111,6 +117,7 @@ def build(
 
     def uplink_changed(event: Event) -> None:  # the parts are made below, in the order in which they need each other
         offline.uplink_changed(event)
+        flow.dispatch.uplink_changed(event)
         queue.uplink_changed(event)
 
     def key_changed(event: Event) -> None:
@@ -118,6 +125,9 @@ def build(
 
     def storage_recovered(event: Event) -> None:
         queue.storage_recovered(event)
+
+    def accounted(event: Event) -> None:
+        kept.take(event)
 
     observe = Fanout(
         {
@@ -134,6 +144,7 @@ def build(
                 SpoolRecovered: storage_recovered,
                 SpoolDamaged: storage_recovered,
             },
+            "accounts": dict.fromkeys(ACCOUNTED, accounted),
             "watch": watch or {},
         },
         on_failure=(metrics.subscriber_failed, logs.subscriber_failed),
@@ -144,23 +155,40 @@ def build(
     transport = Transport(config.upstream, key, observe=observe, clock=clock, environ=environ)
     uplink = UplinkWatch(config.upstream.name, observe=observe, clock=clock)
     probe = Probe(config.upstream, transport, uplink, observe=observe, clock=clock, rng=rng)
-    upstream = Upstream(
-        config.upstream, transport, observe=observe, clock=clock, uplink=uplink, prices=PriceTable(config.prices)
-    )
+    prices = PriceTable(config.prices, resolve=lambda name: models.resolve(name).id)
+    upstream = Upstream(config.upstream, transport, observe=observe, clock=clock, uplink=uplink, prices=prices)
+    counted = counts(config, models=models, prices=prices, clock=clock)
+    flow = traffic(config, quota=counted.quota, prices=prices, observe=observe, clock=clock)
     retry = Retry(config.upstream, observe=observe, clock=clock, rng=rng)
-    validate = Validate(catalogue=models, config=config.chat, callers=known, durable=bool(config.spool.directory))
+    reuse = caching(config, models=models, environ=environ, observe=observe, clock=clock)
+    validate = Validate(
+        catalogue=models,
+        config=config.chat,
+        callers=known,
+        durable=bool(config.spool.directory),
+        cached=reuse.cache is not None,
+        expand=reuse.prepare.expand,
+    )
     gate = Gate(most=config.ingress.max_in_flight, observe=observe)
+    half_price = deferral(
+        config, transport=transport, key=key, models=models, prices=prices, observe=observe, environ=environ
+    )
     queue = durable(
         config,
         admit=validate.admit,
-        send=upstream,
+        send=road(flow.dispatch, to=upstream),
+        places=flow.dispatch.room_for_jobs,
         uplink=lambda: uplink.state,
+        half_price=half_price,
         observe=observe,
         clock=clock,
         rng=rng,
     )
+    kept = books(config, counted, queue=queue, transport=transport, observe=observe, clock=clock)
     offline = Offline(queue.spool, config.spool, uplink=lambda: uplink.state, clock=clock)
-    answer = road(validate, *queue.stages, offline, retry, to=upstream)
+    answer = road(
+        validate, *queue.stages, reuse.prepare, reuse.keep, offline, reuse.share, retry, flow.dispatch, to=upstream
+    )
 
     # the port for devices
     host = urlsplit(config.upstream.base_url).hostname or ""
@@ -183,6 +211,7 @@ def build(
             )
         ],
         spool=(queue.spool, config.spool) if queue.spool else None,
+        cached_responses=lambda: reuse.stats().response_count,
     )
     devices = GrpcServer(
         config=config.ingress,
@@ -198,13 +227,17 @@ def build(
     metrics.read_at_scrape(
         Gauges(
             active_calls=lambda: gate.active,
-            upstream_in_flight=lambda: transport.in_flight.taken,
+            upstream_in_flight=lambda: transport.in_flight,
             spool=queue.spool.stats if queue.spool else None,
+            dispatch=flow.views,
+            quota=kept.view,
+            cache=reuse.stats,
         )
     )
     pages = admin_pages(
         metrics=metrics.page,
         readiness=lambda: {"port": "" if devices.serving else "the port for devices takes no calls"},
+        usage=kept.usage,
     )
     admin = AdminServer(config.admin.listen, pages=pages, observe=observe) if config.admin.listen else None
 
@@ -223,11 +256,18 @@ def build(
 
     def stop_waiting() -> None:
         retry.stop()
+        flow.dispatch.stop()
         offline.stop()
         queue.stop()
 
+    async def open_all() -> None:
+        await kept.open()
+        await reuse.open()
+
     async def close() -> None:
-        await queue.close()
+        await kept.close()
+        await reuse.close()
+        await half_price.close()
         await transport.close()
 
     daemon = Daemon(
@@ -238,8 +278,10 @@ def build(
             "uplink health": uplink_health.run,
             "storage health": storage_health.run,
             **queue.background,
+            **kept.background,
+            **reuse.background,
         },
-        open=queue.open,
+        open=open_all,
         not_serving=health.drain,
         stop_waiting=stop_waiting,
         drained=queue.drained,

@@ -4,21 +4,33 @@ A node without a folder for its queue has none of it, and what stands in its pla
 even load SQLite and the ciphers, which are a tenth of its memory.
 """
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from edgeclient.config.schema import Config
+from edgeclient.core.accounts import Accounts
 from edgeclient.core.call import Call, Handler, Stage
 from edgeclient.core.events import Event, Uplink
+from edgeclient.core.half_price import HalfPrice
 from edgeclient.core.job_feed import JobFeed
 from edgeclient.core.ports import Clock, Observe
 from edgeclient.core.spool import Spool
 from edgeclient.ingress.gate import Gate
 from edgeclient.ingress.jobs import JobService, NoJobs
+from edgeclient.policy.half_price import Deferring
 from edgeclient.runtime import Work
 from edgeclient.spool.drainer import Drainer
 from edgeclient.stages.idempotency import Idempotency
+from edgeclient.stages.served_only import ServedOnly
+
+if TYPE_CHECKING:
+    from edgeclient.spool.half_price.roads import Roads
+    from edgeclient.spool.half_price.worker import HalfPriceWorker
+    from edgeclient.spool.spool import SqliteSpool
 
 
 async def _nothing_to_do() -> None:
@@ -36,6 +48,7 @@ class Durable:
 
     Attributes:
         spool: The storage, or None.
+        accounts: Keeps usage and limits beside the jobs, or None.
         jobs: Serves JobService.
         stages: What a call passes on its way.
         background: What runs all the time.
@@ -44,6 +57,7 @@ class Durable:
     """
 
     spool: Spool | None = None
+    accounts: Accounts | None = None
     jobs: JobService | NoJobs = field(default_factory=NoJobs)
     stages: tuple[Stage, ...] = ()
     background: Mapping[str, Work] = field(default_factory=dict)
@@ -61,7 +75,9 @@ def durable(
     *,
     admit: Callable[[Call], None],
     send: Handler,
+    places: Callable[[], int],
     uplink: Callable[[], Uplink],
+    half_price: HalfPrice | None = None,
     observe: Observe,
     clock: Clock,
     rng: random.Random,
@@ -69,41 +85,129 @@ def durable(
     """Make and join what keeps requests, if the node has a place for them."""
     if not config.spool.directory:
         return Durable()
-    from edgeclient.spool.spool import SqliteSpool  # noqa: PLC0415  see the module
+    from edgeclient.spool.half_price.roads import Roads  # noqa: PLC0415  see the module
+    from edgeclient.spool.spool import SqliteSpool  # noqa: PLC0415
     from edgeclient.spool.vault import vault_of  # noqa: PLC0415
 
     spool = SqliteSpool(config.spool, vault=vault_of(config.spool.encryption_key_file), observe=observe)
+    roads = Roads(spool)
     feed = JobFeed(spool)
-    idempotency = Idempotency(spool, feed, config.spool, uplink=uplink, clock=clock)
-    drainer = Drainer(
-        spool, send=send, admit=admit, uplink=uplink, config=config.spool, observe=observe, clock=clock, rng=rng
-    )
+    idempotency = Idempotency(roads.ordinary, feed, config.spool, uplink=uplink, clock=clock)
+
+    parts = partial(Drainer, admit=admit, uplink=uplink, rebooted=lambda: spool.rebooted)
+    drain = partial(parts, observe=observe, clock=clock, rng=rng)
+    drainers = {"drainer": drain(roads.ordinary, send=send, places=places, config=config.spool)}
+    if half_price is not None and half_price.chat is not None:
+        drainers["half-price drainer"] = drain(
+            roads.deferred,
+            send=ServedOnly(config.half_price, chat=half_price.chat, live=send),
+            config=replace(
+                config.spool,
+                max_in_flight=config.half_price.max_in_flight,
+                attempt_timeout_s=config.half_price.chat_timeout_s,
+            ),
+        )
+    workers = _workers(config, spool, roads, half_price, admit=admit, uplink=uplink, tools=(observe, clock, rng))
+
+    def end_attempt(job_id: str) -> None:
+        for drainer in drainers.values():
+            drainer.cancel(job_id)
+
     jobs = JobService(
         spool=spool,
         feed=feed,
         accept=idempotency.accept,
-        end_attempt=drainer.cancel,
+        end_attempt=end_attempt,
         admit=admit,
         gate=Gate(most=config.ingress.max_in_flight, observe=observe),  # its own: who waits keeps no chat out
         config=config.ingress,
         spool_config=config.spool,
+        deferring=Deferring(config.half_price),
         clock=clock,
     )
+    return _joined(spool, roads, feed, idempotency, jobs, drainers=drainers, workers=workers)
+
+
+def _workers(
+    config: Config,
+    spool: "SqliteSpool",
+    roads: "Roads",
+    half_price: HalfPrice | None,
+    *,
+    admit: Callable[[Call], None],
+    uplink: Callable[[], Uplink],
+    tools: tuple[Observe, Clock, random.Random],
+) -> dict[str, "HalfPriceWorker"]:
+    """Who sends batches; also where none are to be sent any more, for there may be some that were ordered before."""
+    if half_price is None:
+        return {}
+    from edgeclient.spool.half_price.worker import HalfPriceWorker  # noqa: PLC0415
+
+    observe, clock, rng = tools
+    worker = HalfPriceWorker(
+        spool,
+        roads,
+        half_price=half_price,
+        config=config.half_price,
+        spool_config=config.spool,
+        admit=admit,
+        uplink=uplink,
+        observe=observe,
+        clock=clock,
+        rng=rng,
+    )
+    return {"half price": worker}
+
+
+def _joined(
+    spool: "SqliteSpool",
+    roads: "Roads",
+    feed: JobFeed,
+    idempotency: Idempotency,
+    jobs: JobService,
+    *,
+    drainers: Mapping[str, Drainer],
+    workers: Mapping[str, "HalfPriceWorker"],
+) -> Durable:
+    from edgeclient.spool.sqlite_accounts import SqliteAccounts  # noqa: PLC0415
+
+    senders: list[Drainer | HalfPriceWorker] = [*drainers.values(), *workers.values()]
 
     def stop() -> None:
         feed.stop()
-        drainer.stop()
+        for sender in senders:
+            sender.stop()
+
+    async def drained(grace_s: float) -> bool:
+        return all(await asyncio.gather(*(drainer.drained(grace_s) for drainer in drainers.values())))
+
+    def uplink_changed(event: Event) -> None:
+        for sender in senders:
+            sender.uplink_changed(event)
+
+    def key_changed(event: Event) -> None:
+        for drainer in drainers.values():
+            drainer.key_changed(event)
+
+    def storage_recovered(event: Event) -> None:
+        for sender in senders:
+            sender.storage_recovered(event)
 
     return Durable(
         spool=spool,
+        accounts=SqliteAccounts(spool),
         jobs=jobs,
         stages=(idempotency,),
-        background={"job feed": feed.run, "drainer": drainer.run},
-        open=spool.open,
+        background={
+            "job feed": feed.run,
+            **{name: drainer.run for name, drainer in drainers.items()},
+            **{name: worker.run for name, worker in workers.items()},
+        },
+        open=roads.open,
         close=spool.close,
         stop=stop,
-        drained=drainer.drained,
-        uplink_changed=drainer.uplink_changed,
-        key_changed=drainer.key_changed,
-        storage_recovered=drainer.storage_recovered,
+        drained=drained,
+        uplink_changed=uplink_changed,
+        key_changed=key_changed,
+        storage_recovered=storage_recovered,
     )

@@ -6,11 +6,13 @@ from pathlib import Path
 import click
 
 from edgeclient.cli.output import write_json
-from edgeclient.cli.settings import config_option, load_or_fail, set_option
+from edgeclient.cli.settings import as_failure, config_option, load_or_fail, set_option
 from edgeclient.config import show as shown
+from edgeclient.config.catalogue import catalogue
 from edgeclient.config.credentials import VARIABLE
 from edgeclient.config.example import example as example_file
-from edgeclient.config.schema import UpstreamConfig
+from edgeclient.config.schema import Config, UpstreamConfig
+from edgeclient.config.setting import SettingError
 
 
 @click.group()
@@ -42,11 +44,27 @@ def show(file: Path | None, overrides: dict[str, str], *, as_json: bool) -> None
 def check(file: Path | None, overrides: dict[str, str]) -> None:
     """Check FILE, or what the daemon would load.
 
-    Environment variables and --set count as they would for the daemon. Prints "ok", or every problem on stderr with
-    exit code 78.
+    Environment variables and --set count as they would for the daemon. Prints "ok", and what is prepared in the file of
+    prepare.file; or every problem on stderr with exit code 78.
     """
-    load_or_fail(file, overrides)
+    loaded = load_or_fail(file, overrides)
+    prepared = _prepared(loaded.config)
     click.echo("ok")
+    if prepared:
+        click.echo(prepared)
+
+
+def _prepared(config: Config) -> str:
+    """What the file of prepared answers and templates holds; "" if there is none."""
+    if not config.prepare.file:
+        return ""
+    from edgeclient.config.prepared_file import read_prepared  # noqa: PLC0415  loads more of protobuf than others need
+
+    try:
+        prepared = read_prepared(Path(config.prepare.file), catalogue(config))
+    except SettingError as error:
+        raise as_failure(error) from None
+    return f"pinned answers: {prepared.pinned.count}, templates: {', '.join(prepared.templates) or 'none'}"
 
 
 @config.command()

@@ -83,6 +83,8 @@ _SOURCES: dict[int, str] = {
     chat_pb2.RESPONSE_SOURCE_CACHE: "cached",
     chat_pb2.RESPONSE_SOURCE_STALE_CACHE: "cached, outdated",
     chat_pb2.RESPONSE_SOURCE_REPLAY: "replayed",
+    chat_pb2.RESPONSE_SOURCE_COALESCED: "shared",
+    chat_pb2.RESPONSE_SOURCE_PINNED: "pinned",
 }
 
 

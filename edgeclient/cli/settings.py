@@ -53,10 +53,15 @@ def load_or_fail(file: Path | None, overrides: Mapping[str, str]) -> Loaded:
     try:
         return load(file=file, environ=os.environ, overrides=overrides)
     except SettingError as error:
-        count = len(error.problems)
-        width = len(str(count))
-        raise Failure(
-            ExitCode.CONFIG,
-            f"the configuration has {count} problem{'s' if count > 1 else ''}:",
-            details=[f"{number:{width}}. {problem}" for number, problem in enumerate(error.problems, start=1)],
-        ) from None
+        raise as_failure(error) from None
+
+
+def as_failure(error: SettingError) -> Failure:
+    """Every problem, numbered."""
+    count = len(error.problems)
+    width = len(str(count))
+    return Failure(
+        ExitCode.CONFIG,
+        f"the configuration has {count} problem{'s' if count > 1 else ''}:",
+        details=[f"{number:{width}}. {problem}" for number, problem in enumerate(error.problems, start=1)],
+    )

@@ -11,6 +11,10 @@ from types import MappingProxyType
 from urllib.parse import SplitResult, urlsplit
 
 from edgeclient.config.address import collide, is_address, is_loopback
+from edgeclient.config.cache_schema import CacheConfig, PrepareConfig
+from edgeclient.config.dispatch_schema import DispatchConfig
+from edgeclient.config.half_price_schema import HalfPriceConfig
+from edgeclient.config.quota_schema import QuotaConfig
 from edgeclient.config.row_schema import CallerConfig, LimitConfig, PriceConfig
 from edgeclient.config.setting import Section, SettingError, default_of, setting
 from edgeclient.config.spool_schema import SpoolConfig
@@ -116,7 +120,7 @@ class UpstreamConfig(Section):
     proxy: str = setting(
         "environment", "Proxy: environment (HTTPS_PROXY, NO_PROXY), none, or a URL such as http://proxy:3128."
     )
-    max_in_flight: int = setting(100, "Most requests in progress at the provider.", least=1, most=10_000)
+    max_in_flight: int = setting(100, "Most calls in progress at the provider, probes aside.", least=1, most=10_000)
     max_response_bytes: int = setting(
         16 * 1024 * 1024, "Longest answer that is read.", least=1024, most=256 * 1024 * 1024
     )
@@ -144,6 +148,11 @@ class UpstreamConfig(Section):
         0.5, "Upper bound of the first pause between attempts; doubles each time, full jitter.", least=0.01, most=60
     )
     retry_max_s: float = setting(30.0, "Upper bound of any pause between attempts.", least=0.01, most=600)
+    read_quotas: str = setting(
+        "auto",
+        "Ask the provider for its limits: always, never, auto: on a workspace's own host.",
+        choices=("auto", "always", "never"),
+    )
 
     def conflicts(self) -> list[str]:
         """The endpoint is a URL, plaintext to it stays at home, and nothing here is a secret."""
@@ -238,7 +247,12 @@ class Config:
     auth: AuthConfig = field(default_factory=AuthConfig)
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
     chat: ChatConfig = field(default_factory=ChatConfig)
+    prepare: PrepareConfig = field(default_factory=PrepareConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    quota: QuotaConfig = field(default_factory=QuotaConfig)
+    dispatch: DispatchConfig = field(default_factory=DispatchConfig)
     spool: SpoolConfig = field(default_factory=SpoolConfig)
+    half_price: HalfPriceConfig = field(default_factory=HalfPriceConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
     log: LogConfig = field(default_factory=LogConfig)
     models: tuple[ModelSpec, ...] = ()

@@ -63,6 +63,7 @@ class NodeService:
         active_calls: Chats in progress.
         targets: Where requests go, in the order of preference.
         spool: The durable queue and its configuration; None: there is none.
+        cached_responses: Answers in the cache.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class NodeService:
         active_calls: Callable[[], int],
         targets: Callable[[], Sequence[TargetView]],
         spool: tuple[Spool, SpoolConfig] | None = None,
+        cached_responses: Callable[[], int] = lambda: 0,
     ) -> None:
         self._node_id = node_id
         self._version = version
@@ -85,6 +87,7 @@ class NodeService:
         self._active_calls = active_calls
         self._targets = targets
         self._spool = spool
+        self._cached_responses = cached_responses
         self._started_s = clock.wall_s()
         rest = (spec for spec in catalogue.models if spec is not catalogue.default)
         self._models = [_model(spec, is_default=False) for spec in rest]
@@ -102,6 +105,7 @@ class NodeService:
             version=self._version,
             uplink=_UPLINK[best.uplink],
             active_call_count=self._active_calls(),
+            cached_response_count=self._cached_responses(),
             limits=node_pb2.Limits(
                 max_request_bytes=self._config.max_request_bytes,
                 max_batch_item_count=self._config.max_batch_items,

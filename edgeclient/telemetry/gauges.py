@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from edgeclient.core.cache import CacheStats
 from edgeclient.core.events import Uplink
 from edgeclient.core.jobs import SpoolStats
 from edgeclient.telemetry import names
+from edgeclient.telemetry.cache_metrics import cache_families
+from edgeclient.telemetry.dispatch_metrics import DispatchView, dispatch_families
 from edgeclient.telemetry.names import Spec
+from edgeclient.telemetry.quota_metrics import QuotaView, quota_families
 from edgeclient.telemetry.spool_metrics import spool_families
 
 Read = Callable[[], float]
@@ -28,12 +32,18 @@ class Gauges:
         upstream_in_flight: Requests in progress at the provider.
         certificate_expires_at_s: When the certificate of the port for devices expires, since the Unix epoch.
         spool: Counts of the durable queue.
+        cache: Counts of the cache.
+        quota: How limits and budgets stand.
+        dispatch: How the lines in front of the targets stand.
     """
 
     active_calls: Read | None = None
     upstream_in_flight: Read | None = None
     certificate_expires_at_s: Read | None = None
     spool: Callable[[], SpoolStats] | None = None
+    cache: Callable[[], CacheStats] | None = None
+    quota: Callable[[], QuotaView] | None = None
+    dispatch: Callable[[], Iterable[DispatchView]] | None = None
 
 
 class StateCollector(Collector):
@@ -100,6 +110,17 @@ class StateCollector(Collector):
                 self._on_failure("edgeclient_spool")
             else:
                 yield from spool_families(stats)
+        yield from self._parts()
+
+    def _parts(self) -> Iterator[Metric]:
+        """Counts that parts of the house keep as they are."""
+        gauges = self.gauges
+        if gauges.cache is not None:
+            yield from cache_families(gauges.cache())
+        if gauges.quota is not None:
+            yield from quota_families(gauges.quota())
+        if gauges.dispatch is not None:
+            yield from dispatch_families(gauges.dispatch())
 
 
 def _family(spec: Spec, values: dict[tuple[str, ...], float]) -> GaugeMetricFamily:

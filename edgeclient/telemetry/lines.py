@@ -8,9 +8,7 @@ The word is for machines and never changes; the sentence is for people and may. 
 that it has no line; a test sees to it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from edgeclient.core.events import (
     AttemptFinished,
@@ -32,6 +30,7 @@ from edgeclient.core.job_events import (
     JobStarted,
     SpoolDamaged,
     SpoolFailed,
+    SpoolFellBack,
     SpoolPaused,
     SpoolRecovered,
     SpoolResumed,
@@ -43,40 +42,12 @@ from edgeclient.core.node_events import (
     NodeStarted,
     NodeStopped,
 )
+from edgeclient.telemetry.cache_lines import CACHE_LINES
+from edgeclient.telemetry.dispatch_lines import DISPATCH_LINES
 from edgeclient.telemetry.faults import GATEWAY, PROVIDER, fault_domain
-
-LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}  # the numbers of the standard library
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """How an event is told.
-
-    Attributes:
-        level: One of `LEVELS`.
-        word: The field `event`, stable.
-        sentence: Template of the field `message`, over the fields of the event.
-        once_per: Fields that make two events the same; the same is told once per interval. None: always told.
-    """
-
-    level: str
-    word: str
-    sentence: str
-    once_per: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """An event that is told in one of several ways.
-
-    Attributes:
-        lines: All the ways.
-        pick: The one for an event; None: it is not told.
-    """
-
-    lines: tuple[Line, ...]
-    pick: Callable[[Any], Line | None]
-
+from edgeclient.telemetry.half_price_lines import HALF_PRICE_LINES
+from edgeclient.telemetry.line import Choice, Line
+from edgeclient.telemetry.quota_lines import QUOTA_LINES
 
 CALL_ANSWERED: Final = Line(
     level="debug", word="call_answered", sentence="{method} answered by {model} in {duration_s:.3f} s"
@@ -105,6 +76,18 @@ STOPPED_HARD: Final = Line(
 )
 JOB_ENDED: Final = Line(
     level="debug", word="job_finished", sentence="Job {job_id} is {state} {age_s:.1f} s after it was accepted"
+)
+PAUSED: Final = Line(level="error", word="spool_paused", sentence="Stored jobs are not sent for now: {problem}")
+MODEL_PAUSED: Final = Line(
+    level="error", word="spool_paused", sentence="Stored jobs for {model} are not sent for now, others are: {problem}"
+)
+RESUMED: Final = Line(
+    level="info", word="spool_resumed", sentence="Stored jobs are sent again after {duration_s:.0f} s ({cause})"
+)
+MODEL_RESUMED: Final = Line(
+    level="info",
+    word="spool_resumed",
+    sentence="Stored jobs for {model} are sent again after {duration_s:.0f} s ({cause})",
 )
 JOB_LOST: Final = Line(
     level="warning",
@@ -202,10 +185,19 @@ LINES: Final[dict[type[Event], Line | Choice | None]] = {
     SpoolDamaged: Line(
         level="error",
         word="spool_damaged",
-        sentence="The queue was damaged: {saved} rows saved, {lost} lost; the damaged file is {moved_to}",
+        sentence="The queue was damaged: {saved} rows saved, {spoilt} of them dead for it, {lost} lost;"
+        " the damaged file is {moved_to}",
     ),
-    SpoolPaused: Line(level="error", word="spool_paused", sentence="Stored jobs are not sent for now: {problem}"),
-    SpoolResumed: Line(
-        level="info", word="spool_resumed", sentence="Stored jobs are sent again after {duration_s:.0f} s ({cause})"
+    SpoolFellBack: Line(
+        level="error",
+        word="spool_fell_back",
+        sentence="The queue is older than what was acknowledged: {commits} commits are missing, and {lost} requests"
+        " with them. Its log was lost, or an older copy put in place; what was sent since may be sent once more",
     ),
+    SpoolPaused: Choice(lines=(PAUSED, MODEL_PAUSED), pick=lambda event: MODEL_PAUSED if event.model else PAUSED),
+    SpoolResumed: Choice(lines=(RESUMED, MODEL_RESUMED), pick=lambda event: MODEL_RESUMED if event.model else RESUMED),
+    **CACHE_LINES,
+    **DISPATCH_LINES,
+    **QUOTA_LINES,
+    **HALF_PRICE_LINES,
 }

@@ -23,7 +23,8 @@ from edgeclient.config.schema import LogConfig
 from edgeclient.core.events import Event
 from edgeclient.core.ports import Clock
 from edgeclient.telemetry.fanout import Subscriber
-from edgeclient.telemetry.lines import LEVELS, LINES, Choice, Line
+from edgeclient.telemetry.line import LEVELS, Choice, Line
+from edgeclient.telemetry.lines import LINES
 from edgeclient.telemetry.redaction import redact_value
 from edgeclient.telemetry.suppression import Suppression
 

@@ -1,6 +1,7 @@
 """The table from events to metrics, and the page that Prometheus reads.
 
-Callers are no label: a fleet has thousands of them and a series lives until the process ends; who asked is in the log.
+Callers are no label but of what has to be paid for (`quota_metrics.py`), where only the first hundred are told apart: a
+fleet has thousands of them and a series lives until the process ends; who asked is in the log.
 Everything is changed and read on the thread of the event loop; a scrape of 1,500 lines takes it less than 1 ms.
 """
 
@@ -11,6 +12,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
+from edgeclient.core.cache_events import CacheStoreBack, PreparedChanged, PreparedUnusable
+from edgeclient.core.dispatch_events import WidthRestored
 from edgeclient.core.events import (
     AttemptFinished,
     CallFinished,
@@ -26,11 +29,6 @@ from edgeclient.core.events import (
     UplinkChanged,
 )
 from edgeclient.core.job_events import (
-    JobFinished,
-    JobStarted,
-    SpoolDamaged,
-    SpoolFailed,
-    SpoolPaused,
     SpoolRecovered,
     SpoolResumed,
 )
@@ -42,10 +40,14 @@ from edgeclient.core.node_events import (
     NodeStopped,
 )
 from edgeclient.telemetry import names
+from edgeclient.telemetry.cache_metrics import CacheMetrics
 from edgeclient.telemetry.call_metrics import AttemptMetrics, CallMetrics, RpcMetrics
+from edgeclient.telemetry.dispatch_metrics import DispatchMetrics
 from edgeclient.telemetry.fanout import Subscriber
 from edgeclient.telemetry.gauges import Gauges, StateCollector
+from edgeclient.telemetry.half_price_metrics import HalfPriceMetrics
 from edgeclient.telemetry.instruments import Instruments
+from edgeclient.telemetry.quota_metrics import QuotaMetrics
 from edgeclient.telemetry.spool_metrics import SpoolMetrics
 from edgeclient.telemetry.vocabulary import Vocabulary
 
@@ -60,6 +62,8 @@ UNMEASURED: frozenset[type[Event]] = frozenset(
         KeyRefused,  # its attempts are counted with their reason
         SpoolRecovered,  # the failure was counted when it began
         SpoolResumed,  # the pause was counted when it began
+        CacheStoreBack,  # the loss was counted when it began
+        WidthRestored,  # the width is a gauge
     }
 )
 """Events that change no metric."""
@@ -100,32 +104,27 @@ class Metrics:
         self._reloads = make.counter(names.RELOADS)
         self._uplink_changes = make.counter(names.UPLINK_CHANGES)
         self._defects = make.counter(names.DEFECTS)
-        spool = SpoolMetrics(make)
+        self._attempts = AttemptMetrics(make, vocabulary)
+        self._quota = QuotaMetrics(make)
         self._state = StateCollector(node_id=node_id, version=version, targets=targets, on_failure=self._gauge_failed)
         self.table: dict[type[Event], Subscriber] = {
             NodeStarted: self._node_started,
             NodeDraining: self._node_draining,
             RpcFinished: RpcMetrics(make).finished,
             CallFinished: CallMetrics(make, names.gen_ai_names(stability_opt_in), vocabulary).finished,
-            AttemptFinished: AttemptMetrics(make, vocabulary).finished,
+            AttemptFinished: self._attempt_finished,
             RetryScheduled: self._retry_scheduled,
             CallShed: lambda event: self._shed.cell(event.limit).add(),
             UplinkChanged: self._uplink_changed,
             ProtocolNegotiated: self._protocol_negotiated,
-            KeyChanged: lambda _: self._reloads.cell("key", "success").add(),
-            KeyUnreadable: lambda _: self._reloads.cell("key", "failure").add(),
-            CertificateChanged: lambda _: self._reloads.cell("certificate", "success").add(),
-            CertificateUnreadable: lambda _: self._reloads.cell("certificate", "failure").add(),
             DefectFound: lambda event: self._defects.cell(event.where).add(),
-            JobStarted: spool.started,
-            JobFinished: spool.finished,
-            SpoolPaused: spool.paused,
-            SpoolFailed: spool.failed,
-            SpoolDamaged: spool.damaged,
+            **self._reload_rows(),
+            **SpoolMetrics(make).table,
+            **CacheMetrics(make).table,
+            **DispatchMetrics(make).table,
+            **HalfPriceMetrics(make).table,
+            **self._quota.table,
         }
-        for kind in _RELOADABLE:
-            for outcome in ("success", "failure"):
-                self._reloads.declare(kind, outcome)
         self._others.register(self._state)
         process: list[Collector] = [kind(registry=self._others) for kind in _PROCESS]
         for collector in (self._state, *process):
@@ -149,6 +148,20 @@ class Metrics:
             self._others
         )
 
+    def _reload_rows(self) -> dict[type[Event], Subscriber]:
+        """Files that changed while running."""
+        for kind in _RELOADABLE:
+            for outcome in ("success", "failure"):
+                self._reloads.declare(kind, outcome)
+        return {
+            KeyChanged: lambda _: self._reloads.cell("key", "success").add(),
+            KeyUnreadable: lambda _: self._reloads.cell("key", "failure").add(),
+            CertificateChanged: lambda _: self._reloads.cell("certificate", "success").add(),
+            CertificateUnreadable: lambda _: self._reloads.cell("certificate", "failure").add(),
+            PreparedChanged: lambda _: self._reloads.cell("prepared", "success").add(),
+            PreparedUnusable: lambda _: self._reloads.cell("prepared", "failure").add(),
+        }
+
     def _gauge_failed(self, name: str) -> None:
         self._failures.cell("gauges", name).add()
 
@@ -157,6 +170,10 @@ class Metrics:
 
     def _node_draining(self, event: NodeDraining) -> None:  # noqa: ARG002  that it happened is all
         self._state.draining = True
+
+    def _attempt_finished(self, event: AttemptFinished) -> None:
+        self._attempts.finished(event)
+        self._quota.attempt(event)
 
     def _retry_scheduled(self, event: RetryScheduled) -> None:
         self._retries.cell(event.reason).add()

@@ -44,6 +44,18 @@ def test_wrong_file_is_told_on_stderr_with_the_code_for_it(bad: Path) -> None:
     )
 
 
+def test_prepared_answers_are_checked_and_told(good: Path, tmp_path: Path) -> None:
+    prepared = tmp_path / "prepared.toml"
+    prepared.write_text("[templates.diagnose]\nprompt = 'p'\n", encoding="utf-8")
+    named = ("--set", f"prepare.file={prepared}")
+    assert "ok\npinned answers: 0, templates: diagnose\n" == run("check", str(good), *named).stdout
+
+    prepared.write_text("[templates.diagnose]\npromt = 'p'\n", encoding="utf-8")
+    result = run("check", str(good), *named)
+    assert 78 == result.exit_code
+    assert f"1. {prepared}:2: templates.diagnose.promt: there is no promt; did you mean prompt" in result.stderr
+
+
 def test_check_looks_at_what_the_daemon_would_load(good: Path) -> None:
     assert run("check", EDGECLIENT_CONFIG=str(good)).stdout == "ok\n"
     assert run("check", str(good), EDGECLIENT_LOG_LEVEL="loud").exit_code == 78

@@ -22,7 +22,21 @@ def test_every_setting_says_what_it_is_for(cls: type) -> None:
 
 
 def test_every_section_is_known() -> None:
-    assert list(SECTIONS) == ["node", "ingress", "auth", "upstream", "chat", "spool", "admin", "log"]
+    assert list(SECTIONS) == [
+        "node",
+        "ingress",
+        "auth",
+        "upstream",
+        "chat",
+        "prepare",
+        "cache",
+        "quota",
+        "dispatch",
+        "spool",
+        "half_price",
+        "admin",
+        "log",
+    ]
 
 
 def test_every_setting_has_a_variable_of_its_own() -> None:

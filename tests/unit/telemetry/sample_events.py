@@ -3,14 +3,30 @@
 from dataclasses import fields
 from typing import Any, TypeVar, cast
 
-from edgeclient.core import events, job_events, node_events
+from edgeclient.core import (
+    cache_events,
+    dispatch_events,
+    events,
+    half_price_events,
+    job_events,
+    node_events,
+    quota_events,
+)
 from edgeclient.core.events import CallFinished, Event, Uplink
 
 E = TypeVar("E", bound=Event)
 
 EVENT_TYPES: list[type[Event]] = [
     kind
-    for module in (events, job_events, node_events)
+    for module in (
+        cache_events,
+        dispatch_events,
+        events,
+        half_price_events,
+        job_events,
+        node_events,
+        quota_events,
+    )
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Event) and kind.__module__ == module.__name__ and kind is not Event
 ]

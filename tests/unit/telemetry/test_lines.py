@@ -2,7 +2,8 @@ import pytest
 from unit.telemetry.sample_events import EVENT_TYPES, field_names, sample
 
 from edgeclient.core.events import CallFinished, Event
-from edgeclient.telemetry.lines import LEVELS, LINES, Choice, Line
+from edgeclient.telemetry.line import LEVELS, Choice, Line
+from edgeclient.telemetry.lines import LINES
 from edgeclient.telemetry.logs import RESERVED
 
 

@@ -8,6 +8,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from unit.telemetry.sample_events import EVENT_TYPES, answered, failed, sample
 
+from edgeclient.core.cache import CacheStats, StoreStats
 from edgeclient.core.events import (
     AttemptFinished,
     CallShed,
@@ -21,8 +22,13 @@ from edgeclient.core.events import (
 )
 from edgeclient.core.jobs import JobState, SpoolStats
 from edgeclient.core.node_events import CertificateUnreadable, NodeDraining, NodeStarted
+from edgeclient.core.quota_events import BatchAnswered
+from edgeclient.policy.budget import NANOS, BudgetState
+from edgeclient.policy.quota import Standing
+from edgeclient.telemetry.dispatch_metrics import DispatchView
 from edgeclient.telemetry.gauges import Gauges
 from edgeclient.telemetry.metrics import UNMEASURED, Metrics
+from edgeclient.telemetry.quota_metrics import QuotaView
 
 CHAT = {
     "gen_ai_operation_name": "chat",
@@ -59,11 +65,26 @@ def family_names(metrics: Metrics) -> set[str]:
     return {family.name for family in metrics.registry.collect() if family.samples}
 
 
+def quota_view() -> QuotaView:
+    standing = Standing(kind="model", name="qwen-plus", limit="requests_per_minute", used=7, most=60)
+    budget = BudgetState(
+        caller="a",
+        path="callers[0].budget_per_day",
+        limit_nanos=2 * NANOS,
+        spent_nanos=NANOS,
+        reserved_nanos=NANOS // 2,
+        currency="CNY",
+        day=20_000,
+        refused=True,
+    )
+    return QuotaView(standings=[standing], budgets=[budget], refusals={"callers[0].budget_per_day": 3})
+
+
 def everything(metrics: Metrics) -> Metrics:
     for kind in EVENT_TYPES:
         if kind not in UNMEASURED:
             tell(metrics, sample(kind))
-    tell(metrics, answered())
+    tell(metrics, answered(), sample(BatchAnswered, full_cost_nanos=9))
     metrics.subscriber_failed("logs", "CallShed", OSError())
     metrics.read_at_scrape(
         Gauges(
@@ -71,27 +92,62 @@ def everything(metrics: Metrics) -> Metrics:
             upstream_in_flight=lambda: 2,
             certificate_expires_at_s=lambda: 1_900_000_000,
             spool=lambda: SpoolStats(by_state={JobState.QUEUED: 2}, accepted_total=5, purged_total=3),
+            cache=lambda: CacheStats(stores={"memory": StoreStats(entries=1)}),
+            quota=quota_view,
+            dispatch=lambda: [DispatchView(target="dashscope", width=50, waiting={"low": 3})],
         )
     )
     return metrics
 
 
 OWN = {
+    "edgeclient_accounts_unsaved",
     "edgeclient_active_calls",
+    "edgeclient_answers_reused",
     "edgeclient_attempt_duration_seconds",
     "edgeclient_attempt_first_byte_seconds",
     "edgeclient_attempts",
+    "edgeclient_batch_saved_cost",
+    "edgeclient_budget",
+    "edgeclient_budget_used",
+    "edgeclient_budget_warnings",
     "edgeclient_build_info",
+    "edgeclient_cache_answers",
+    "edgeclient_cache_bytes",
+    "edgeclient_cache_entries",
+    "edgeclient_cache_evictions",
+    "edgeclient_cache_lookup_duration_seconds",
+    "edgeclient_cache_misses",
+    "edgeclient_cache_store_failures",
+    "edgeclient_cache_store_usable",
+    "edgeclient_cache_writes_dropped",
+    "edgeclient_caller_cost",
+    "edgeclient_caller_tokens",
     "edgeclient_calls",
     "edgeclient_certificate_expiry_timestamp_seconds",
     "edgeclient_cost",
     "edgeclient_defects",
     "edgeclient_draining",
+    "edgeclient_group_calls",
+    "edgeclient_limit",
+    "edgeclient_half_price_batches",
+    "edgeclient_half_price_failures",
+    "edgeclient_half_price_lines",
+    "edgeclient_half_price_saved_cost",
+    "edgeclient_half_price_sent_live",
+    "edgeclient_limit_refusals",
+    "edgeclient_limit_used",
     "edgeclient_overhead_seconds",
     "edgeclient_possibly_billed",
+    "edgeclient_queue_pending",
+    "edgeclient_queue_wait_seconds",
+    "edgeclient_quota_reads",
     "edgeclient_reloads",
     "edgeclient_retries",
     "edgeclient_retry_delay_seconds",
+    "edgeclient_saved_cost",
+    "edgeclient_saved_tokens",
+    "edgeclient_shared_calls_passed_on",
     "edgeclient_shed",
     "edgeclient_spool_accepted",
     "edgeclient_spool_bytes",
@@ -110,10 +166,13 @@ OWN = {
     "edgeclient_startup_seconds",
     "edgeclient_telemetry_failures",
     "edgeclient_tokens",
+    "edgeclient_turned_away",
     "edgeclient_uplink_changes",
     "edgeclient_uplink_state",
     "edgeclient_upstream_in_flight",
     "edgeclient_upstream_protocol_info",
+    "edgeclient_width",
+    "edgeclient_width_narrowed",
     "rpc_server_call_duration_seconds",
     "target_info",
 }
