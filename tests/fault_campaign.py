@@ -46,6 +46,7 @@ KINDS = {
     "EIO once": Kind(most=1),
     "EIO for a while": Kind(most=A_WHILE),
     "EIO until lifted": Kind(),
+    "EIO of reads until lifted": Kind(calls=frozenset({"read"})),
     "ENOSPC once": Kind(errno=errno.ENOSPC, calls=NEEDS_SPACE, most=1),
     "ENOSPC for a while": Kind(errno=errno.ENOSPC, calls=NEEDS_SPACE, most=A_WHILE),
     "ENOSPC until lifted": Kind(errno=errno.ENOSPC, calls=NEEDS_SPACE),

@@ -71,6 +71,8 @@ class SimulatedDisk(apsw.VFS):
         calls: How many there were.
         trace: Their names.
         fault: Which of them fail.
+        free_bytes: What it says is left, where it is mounted; None: as much as there is.
+        unreadable: Path of a file that no read of works.
         power_ends_at: The number of the call from which on nothing happens any more.
     """
 
@@ -80,6 +82,8 @@ class SimulatedDisk(apsw.VFS):
         self.calls = 0
         self.trace: list[str] = []
         self.fault: Fault = lambda _number, _call: None
+        self.free_bytes: int | None = None
+        self.unreadable = ""
         self.power_ends_at = NEVER
         self._is_aside = False
         super().__init__(name, _SYSTEM, everywhere)
@@ -100,17 +104,19 @@ class SimulatedDisk(apsw.VFS):
         """A fault that SQLite ignores is not one."""
         return True
 
-    def failure(self, call: str) -> int:
+    def failure(self, call: str, path: str = "") -> int:
         """A call comes; returns the errno that it fails with, or 0."""
         if self._is_aside:
             return 0
         self.calls += 1
         self.trace.append(call)
-        return (self.fault(self.calls, call) or 0) if self.has_power else errno.EIO
+        if not self.has_power or (path and path == self.unreadable and call == "read"):
+            return errno.EIO
+        return self.fault(self.calls, call) or 0
 
-    def happen(self, call: str) -> None:
+    def happen(self, call: str, path: str = "") -> None:
         """A call of SQLite comes."""
-        number = self.failure(call)
+        number = self.failure(call, path)
         if number:
             code, words = _FULL if number == errno.ENOSPC and call == "write" else _MEANINGS[call]
             error = apsw.exception_for(code)
@@ -163,6 +169,7 @@ class SimulatedDisk(apsw.VFS):
                 patch.setattr(os, name, partial(self._by_name, getattr(os, name), call, f"{root}{os.sep}"))
             for name, call in _BY_DESCRIPTOR.items():
                 patch.setattr(os, name, partial(self._by_descriptor, getattr(os, name), call, f"{root}{os.sep}"))
+            patch.setattr(os, "statvfs", partial(self._status, os.statvfs, str(root)))
             for name in ("open", "mkdir"):
                 patch.setattr(os, name, partial(self._by_name, getattr(os, name), "open", f"{root}{os.sep}"))
             yield
@@ -183,8 +190,16 @@ class SimulatedDisk(apsw.VFS):
             self._happen_to(path, "overwrite" if in_place else call)
         return real(descriptor, *more)
 
+    def _status(self, real: Callable[[Any], os.statvfs_result], root: str, path: Any) -> os.statvfs_result:
+        status = real(path)
+        if self.free_bytes is None or not str(path).startswith(root):
+            return status
+        values = list(status)
+        values[1], values[4] = 1, self.free_bytes  # f_frsize, f_bavail
+        return os.statvfs_result(values)
+
     def _happen_to(self, path: Any, call: str) -> None:
-        number = self.failure(call)
+        number = self.failure(call, os.fspath(path))
         if number:
             raise OSError(number, os.strerror(number), os.fspath(path))
 
@@ -197,7 +212,7 @@ class SimulatedDisk(apsw.VFS):
 class _File(apsw.VFSFile):
     def __init__(self, disk: SimulatedDisk, name: Any, flags: list[int]) -> None:
         self._disk = disk
-        path = name.filename() if isinstance(name, apsw.URIFilename) else name
+        self._path = path = name.filename() if isinstance(name, apsw.URIFilename) else name
         exists = Path(path).exists()
         super().__init__(_SYSTEM, name, flags)
         before = bytearray(Path(path).read_bytes()) if exists else None
@@ -216,7 +231,7 @@ class _File(apsw.VFSFile):
         return super().xFileSize()
 
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802
-        self._disk.happen("read")
+        self._disk.happen("read", self._path)
         return super().xRead(amount, offset)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802

@@ -108,7 +108,7 @@ class Life:
                 await self.bench.kill()
                 self._disk.copied(left, self.bench.directory)
                 damage_index(self.bench.database)
-                (self.bench.directory / "spool.lock").write_text("12345\n")  # also of one that had not started
+                (self.bench.directory / "spool.lock").write_text("12345\n".ljust(32))  # also if none had started
         self._gone()
 
     async def power_cut(self, rng: random.Random) -> None:

@@ -160,7 +160,8 @@ class Session:
     def job(self, row: Row, *, digest: bytes = b"") -> Job:
         """A row in the words of the port."""
         job = to_job(row, wall_offset_ms=self._wall_offset_ms, epoch=self.ledger.epoch, digest=digest)
-        self._told[row.id] = row, job
+        if self.connection.in_transaction:  # who only looks, outside of one, may look at a hundred thousand
+            self._told[row.id] = row, job
         return job
 
     def begin(self) -> None:

@@ -109,8 +109,8 @@ class QueueClock:
         return self._base_queue_ms + max(0, self._source.boot_ms() - self._base_boot_ms)
 
     def wall_ms(self) -> int:
-        """Wall time now, to be told."""
-        return self._source.wall_ms()
+        """Wall time now, to be told; never 0, which means that it does not apply."""
+        return max(1, self._source.wall_ms())
 
     def to_wall_ms(self, queue_ms: int) -> int:
         """The wall time that a moment of queue time will have, as far as one can tell now; 0 stays 0."""

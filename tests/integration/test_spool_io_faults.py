@@ -51,7 +51,7 @@ def _chosen(kind: str, trace: list[str]) -> list[Plan]:
     if FAULTS:
         wanted, _, first = FAULTS.partition("@")
         return [Plan(kind=kind, first=int(first))] if wanted == kind else []
-    return sampled(trace, kind, most=1 if KINDS[kind].calls == ALL else 3)
+    return sampled(trace, kind, most=1 if KINDS[kind].calls == ALL else 6)
 
 
 async def test_full_disk_lets_finish_cancel_and_erase(tmp_path: Path) -> None:
@@ -82,3 +82,23 @@ async def test_full_disk_lets_finish_cancel_and_erase(tmp_path: Path) -> None:
         assert 65536 == ballast.stat().st_size
         await spool.accept(new_job("job-10"))
         await bench.close()
+
+
+async def test_daemon_starts_on_a_full_disk_and_finishes_what_it_has(tmp_path: Path) -> None:
+    async with life(tmp_path / "life") as (queue, disk):
+        witness = queue.witness
+        await witness.opened()
+        await witness.accept("first")
+        await witness.accept("second")
+        await queue.kill()
+        ballast = queue.bench.directory / "ballast"
+        disk.fault = lambda _number, call: (
+            errno.ENOSPC if call == "allocate" or (call == "write" and ballast.stat().st_size) else 0
+        )
+
+        assert await witness.opened()
+        await witness.succeed("first")
+        await witness.erase("second")
+        assert [] == witness.refusals
+        await witness.accept("third")
+        assert ["QUEUE_FULL"] == [refusal.reason for refusal in witness.refusals]

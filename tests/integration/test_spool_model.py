@@ -29,20 +29,12 @@ from edgeclient.spool.verification import verified
 from edgeclient.v1 import chat_pb2
 
 T = TypeVar("T")
-ROUNDS = int(os.environ.get("SPOOL_ROUNDS", "30"))
+ROUNDS = int(os.environ.get("SPOOL_ROUNDS", "45"))
 CALLER = "device-7"
 YEARS_S = 3.2e8
 TO_1970_S = -1.8e9
 # Of a clock that nobody keeps, anything may be true; one that is kept is right, or so wrong that nobody believes it.
-WALLS = [
-    (True, 0.0),
-    (True, YEARS_S),
-    (True, TO_1970_S),
-    (False, 0.0),
-    (False, -3600.0),
-    (False, 3600.0),
-    (False, YEARS_S),
-]
+WALLS = [(True, 0.0), (True, YEARS_S), (True, TO_1970_S), (False, -3600.0), (False, 3600.0)]
 
 
 Pick = tuple[bool, int]
@@ -61,6 +53,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.bench = SpoolBench(self.root, vault=self.vault, **limits)
         self.bench.options = {"synchronous": "OFF"}  # the power stays on: a crash here is one of the process
         self.bench.renew()
+        self.bench.time.trusted = True
         self.do(self.bench.open())
         self.model = Model()
         self.attempts: list[Attempt] = []
@@ -76,10 +69,10 @@ class SpoolMachine(RuleBasedStateMachine):
         among = suited if suited and pick[0] else list(self.model.rows)
         return among[pick[1] % len(among)]
 
-    def taken(self, pick: Pick, kind: JobKind | None = None) -> tuple[Attempt, Row | None]:
+    def taken(self, pick: Pick, suits: Callable[[Attempt], Any]) -> tuple[Attempt, Row | None]:
         """An attempt that somebody holds, and the row if it is that of the row still."""
-        held = [each for each in self.attempts if (row := self.held(each)) and kind in (None, row.kind)]
-        among = held if held and pick[0] else self.attempts
+        suited = [each for each in self.attempts if suits(each)]
+        among = suited if suited and pick[0] else self.attempts
         attempt = among[pick[1] % len(among)]
         return attempt, self.held(attempt)
 
@@ -149,7 +142,7 @@ class SpoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.attempts)
     @rule(pick=PICKS)
     def succeed(self, pick: Pick) -> None:
-        attempt, row = self.taken(pick)
+        attempt, row = self.taken(pick, self.held)
         answer = f"answer to {attempt.attempt_id}"
         done = self.do(self.bench.spool.succeed(attempt, chat_pb2.ChatResponse(model=answer)))
         assert (row is not None) == done
@@ -160,7 +153,7 @@ class SpoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.attempts)
     @rule(pick=PICKS, to=st.sampled_from(list(ERRORS)), left=st.booleans(), counts=st.booleans())
     def fail(self, pick: Pick, to: JobState, left: bool, counts: bool) -> None:  # noqa: FBT001
-        attempt, row = self.taken(pick)
+        attempt, row = self.taken(pick, self.held)
         if attempt.job.kind is JobKind.CALL:  # all that is recorded of the failure of a call
             to, left, counts = JobState.UNCERTAIN, False, True
         retry_in_s = 0.0 if left else None
@@ -173,16 +166,21 @@ class SpoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.attempts)
     @rule(pick=PICKS)
     def forget(self, pick: Pick) -> None:
-        attempt, _ = self.taken(pick, JobKind.CALL)
+        attempt, _ = self.taken(pick, self._is_open_call)
         row = self.model.held(attempt, JobState.SENDING, JobState.UNCERTAIN)
         self.do(self.bench.spool.forget(attempt))
         if row is not None and row.kind is JobKind.CALL:
             self.model.rows[attempt.job.id] = None
 
+    def _is_open_call(self, attempt: Attempt) -> bool:
+        row = self.model.rows[attempt.job.id]
+        is_open = row is not None and row.state in (JobState.SENDING, JobState.UNCERTAIN)
+        return is_open and attempt.job.kind is JobKind.CALL
+
     @precondition(lambda self: self.attempts)
     @rule(pick=PICKS)
     def park(self, pick: Pick) -> None:
-        attempt, row = self.taken(pick, JobKind.CALL)
+        attempt, row = self.taken(pick, self._is_open_call)
         is_call = row is not None and row.kind is JobKind.CALL
         job = self.do(self.bench.spool.park(attempt, ttl_s=TTL_S))
         assert is_call == (job is not None)

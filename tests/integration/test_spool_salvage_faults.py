@@ -5,6 +5,7 @@ sample; at each I/O call of the salvage (ten minutes):
 `SPOOL_FAULTS=all pytest -s tests/integration/test_spool_salvage_faults.py`.
 """
 
+import errno
 import os
 import random
 import shutil
@@ -19,12 +20,15 @@ from spool_bench import SpoolBench, new_job
 from spool_life import PowerCutError, damage_index, life
 
 from edgeclient.core.jobs import JobState
+from edgeclient.spool.database import PAGE_BYTES
 from edgeclient.spool.operator import OperatorQueue
 from edgeclient.spool.verification import verified
 from edgeclient.v1 import chat_pb2
 
 EVERY = os.environ.get("SPOOL_FAULTS") == "all"
 JOBS = 24
+LARGE = "Is 97 degrees hot? " * 50_000  # eight of them are more than what is kept in memory
+TABLE_LEAF = 13
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,21 +49,31 @@ async def damaged(tmp_path: Path) -> Path:
             attempt = await spool.begin(f"job-{number}")
             assert attempt is not None
             await spool.succeed(attempt, chat_pb2.ChatResponse(model=f"answer {number} " * 200))
+        if number == JOBS // 2:
+            await spool.sweep()  # what comes after it is in the log alone
     await bench.kill()
-    damage_index(bench.database)
     data = bytearray(bench.database.read_bytes())
-    for words in (b"job-7", b"prompt 4 prompt 4", b"answer 9 answer 9"):
+    for words in (b"prompt 4 prompt 4", b"answer 9 answer 9"):
         place = data.index(words)
         data[place : place + 40] = bytes(40)
+    page = _untouched_leaf(bytes(data), bench.database.with_name("spool.db-wal").read_bytes())
+    data[page : page + PAGE_BYTES] = bytes(PAGE_BYTES)
     bench.database.write_bytes(data)
     return bench.directory
+
+
+def _untouched_leaf(data: bytes, log: bytes) -> int:
+    """Where a leaf of a table begins that the log has no later version of."""
+    in_log = {int.from_bytes(log[at : at + 4]) for at in range(32, len(log), 24 + PAGE_BYTES)}
+    leaves = (at for at in range(PAGE_BYTES, len(data), PAGE_BYTES) if data[at] == TABLE_LEAF)
+    return next(at for at in leaves if at // PAGE_BYTES + 1 not in in_log and data[at + 4])
 
 
 async def test_damage_takes_something_and_leaves_most(tmp_path: Path, damaged: Path) -> None:
     (left,), trace = await _salvaged(tmp_path / "salvaged", damaged, None)
 
     states = Counter(state for state, _ in left.jobs.values())
-    assert JOBS - 5 <= states[JobState.QUEUED] + states[JobState.SUCCEEDED] < JOBS
+    assert JOBS - 8 <= states[JobState.QUEUED] + states[JobState.SUCCEEDED] < JOBS
     assert left.lost + states[JobState.DEAD] > 0
     assert {"read", "write", "sync", "rename"} <= set(trace)
 
@@ -112,3 +126,44 @@ async def _left(root: Path) -> Left:
     with OperatorQueue(bench.directory, vault=bench.vault, config=bench.config) as operator:
         assert [] == verified(operator).problems
     return left
+
+
+async def test_disk_that_fills_up_in_the_middle_of_a_large_salvage_loses_nothing(tmp_path: Path) -> None:
+    """What SQLite cannot keep in memory it writes while a row is copied: no row is to blame for that."""
+    async with life(tmp_path / "life") as (queue, disk):
+        with disk.aside():
+            await queue.bench.open()
+            for number in range(8):
+                await queue.bench.spool.accept(new_job(f"job-{number}", prompt=LARGE))
+            await queue.bench.kill()
+            damage_index(queue.bench.database)
+        written = 0
+
+        def full(_number: int, call: str) -> int:
+            nonlocal written
+            written += call == "write"
+            return errno.ENOSPC if call == "write" and written > 200 else 0
+
+        disk.fault = full
+        assert not await queue.witness.opened()
+        disk.fault = lambda _number, _call: None
+        assert await queue.witness.opened()
+
+        stats = queue.bench.spool.stats()
+        assert (8, 0) == (stats.by_state[JobState.QUEUED], stats.lost_total)
+
+
+async def test_file_that_cannot_be_read_at_all_is_not_taken_for_damaged(tmp_path: Path, damaged: Path) -> None:
+    async with life(tmp_path / "life") as (queue, disk):
+        with disk.aside():
+            shutil.copytree(damaged, queue.bench.directory)
+        disk.unreadable = str(queue.bench.database)
+        assert not await queue.witness.opened()
+        assert [] == list(queue.bench.directory.glob("*damaged*"))
+        disk.unreadable = ""
+        assert await queue.witness.opened()
+        found = queue.bench.spool.stats()
+
+    (expected,), _ = await _salvaged(tmp_path / "no fault", damaged, None)
+    assert expected.lost == found.lost_total
+    assert len(expected.jobs) == sum(found.by_state.values())

@@ -148,3 +148,9 @@ def test_this_machine_has_clocks() -> None:
     assert system.wall_ms() > MAX_OFF_MS
     assert system.boot_id() == SystemTime().boot_id()
     assert system.wall_is_trusted() in (True, False)
+
+
+def test_clock_that_begins_in_1970_tells_times_that_apply(time: FakeTime) -> None:
+    time.wall_offset_s = -time.clock.wall_s()
+
+    assert 1 == QueueClock(time, Anchor()).wall_ms()
