@@ -83,9 +83,24 @@ class Commits:
         try:
             changed = self._committed(attempt)
         except Exception as fault:  # noqa: BLE001  whatever it is, somebody waits for an answer
+            if isinstance(fault, apsw.FullError) and len(batch) > 1 and self.session is not None:
+                return self._one_by_one(batch)
             self._break(fault)
             return self._refused(attempt), []
         return self._scrubbed(attempt.outcomes), changed
+
+    def _one_by_one(self, batch: Sequence[Operation[Any]]) -> tuple[list[Outcome], list[Job]]:
+        """Where a large commit finds no room even without the ballast, small ones may."""
+        outcomes: list[Outcome] = []
+        changed: list[Job] = []
+        for operation in batch:
+            if outcomes and self.session is None:  # the one before found none either
+                outcomes.append((operation, None, self._refusal(operation)))
+                continue
+            done, moved = self.run([operation])
+            outcomes += done
+            changed += moved
+        return outcomes, changed
 
     def _committed(self, attempt: "_Attempt") -> list[Job]:
         session = self.session or self._open_again(None).session

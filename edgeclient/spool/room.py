@@ -2,7 +2,9 @@
 
 New work is refused long before the disk is full; accepted work is never dropped. In WAL mode even a DELETE needs space,
 so on a full disk nothing could finish, be cancelled or be erased: the ballast, a file that only occupies space, is cut
-then, and accepts are refused until there is room for it again.
+then, and accepts are refused until there is room for it again. What stands in SQLite's log alone needs its room once
+more when it goes into the file: it counts as taken, and near the end of the disk so little of it is left standing that
+the ballast has room for it.
 
 An eighth of the byte cap, at most 64 MiB, is kept for answers. Should that not do, an answer that is paid for outranks
 the cap: the file may grow to twice the cap then, and shrinks again as jobs are purged.

@@ -1,5 +1,6 @@
 """Near the end of the disk and of the cap: what was accepted comes first, also after a restart."""
 
+import asyncio
 import errno
 from pathlib import Path
 
@@ -71,15 +72,37 @@ async def test_room_in_the_file_is_used_before_the_disk(tmp_path: Path) -> None:
         await bench.close()
 
 
-async def test_erasing_makes_room_in_the_log_on_a_disk_that_is_full(tmp_path: Path) -> None:
+async def test_log_is_emptied_on_a_full_disk_when_something_is_erased(tmp_path: Path) -> None:
     with simulated_disk("full log", everywhere=True) as disk, disk.mounted(tmp_path):
         bench = SpoolBench(tmp_path)
         await bench.open()
         await bench.spool.accept(new_job("job-1", prompt=PROMPT))
-        ballast = bench.directory / "ballast"
-        disk.fault = lambda _number, call: errno.ENOSPC if call == "write" and ballast.stat().st_size else None
+        ballast, synced = bench.directory / "ballast", disk.trace.count("sync")
 
+        def full_after_the_commit(_number: int, call: str) -> int:
+            is_committed = disk.trace.count("sync") > synced
+            return errno.ENOSPC if is_committed and call == "write" and ballast.stat().st_size else 0
+
+        disk.fault = full_after_the_commit
         await bench.spool.erase("device-7", "job-1")
 
+        assert 0 == ballast.stat().st_size
         assert 0 == (bench.directory / "spool.db-wal").stat().st_size
+        await bench.close()
+
+
+async def test_what_finds_no_room_together_finds_it_one_by_one(tmp_path: Path) -> None:
+    with simulated_disk("little room", everywhere=True) as disk, disk.mounted(tmp_path):
+        bench = SpoolBench(tmp_path)
+        await bench.open()
+        for number in range(8):
+            await bench.spool.accept(new_job(f"job-{number}", prompt=PROMPT))
+        attempts = [await bench.spool.begin(f"job-{number}") for number in range(8)]
+        disk.fault = lambda _number, call: errno.ENOSPC if call == "write" and disk.since("sync") > 120 else None
+
+        done = await asyncio.gather(
+            *(bench.spool.succeed(attempt, chat_pb2.ChatResponse(model="answer")) for attempt in attempts if attempt)
+        )
+
+        assert [True] * 8 == done
         await bench.close()
