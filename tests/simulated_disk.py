@@ -123,10 +123,6 @@ class SimulatedDisk(apsw.VFS):
             error.args = (words,)
             raise error
 
-    def since(self, call: str) -> int:
-        """How many calls ago there was one with this name."""
-        return next((ago for ago, each in enumerate(reversed(self.trace)) if each == call), len(self.trace))
-
     @property
     def has_power(self) -> bool:
         return self.calls < self.power_ends_at

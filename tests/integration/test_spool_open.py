@@ -80,6 +80,20 @@ async def test_folder_that_cannot_be_made_is_refused() -> None:
     assert problem.startswith("spool.directory: /proc/edgeclient/spool-0 cannot be used: ")
 
 
+@pytest.mark.parametrize("name", ["spool.db", "spool.db-wal", "spool.lock", "spool.mark", "ballast"])
+async def test_folder_in_place_of_a_file_is_refused_before_anything_is_touched(tmp_path: Path, name: str) -> None:
+    bench = SpoolBench(tmp_path)
+    await bench.open()
+    await bench.kill()
+    path = bench.directory / name
+    path.unlink()
+    path.mkdir()
+    before = {each.name: each.read_bytes() for each in bench.directory.iterdir() if each.is_file()}
+
+    assert f"{path} is no file; move it away" in await _refusal(bench)
+    assert before == {each.name: each.read_bytes() for each in bench.directory.iterdir() if each.is_file()}
+
+
 async def test_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
     bench = SpoolBench(tmp_path)
     await bench.open()

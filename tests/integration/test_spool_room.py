@@ -14,6 +14,7 @@ from edgeclient.v1 import chat_pb2
 MIB = 1024 * 1024
 PROMPT = "x" * 50_000
 ROOM_FOR_ONE_BYTES = 60_000
+ROOM_FOR_ONE_WRITES = 90  # in a row: an answer takes 30 to 50 of them, seven answers together over 140
 
 
 async def _answered(bench: SpoolBench, job_id: str) -> bool:
@@ -98,11 +99,22 @@ async def test_what_finds_no_room_together_finds_it_one_by_one(tmp_path: Path) -
         for number in range(8):
             await bench.spool.accept(new_job(f"job-{number}", prompt=PROMPT))
         attempts = [await bench.spool.begin(f"job-{number}") for number in range(8)]
-        disk.fault = lambda _number, call: errno.ENOSPC if call == "write" and disk.since("sync") > 120 else None
+        refused = 0
+        in_a_row = 0
 
+        def room_for_a_small_one(_number: int, call: str) -> int:
+            nonlocal refused, in_a_row
+            in_a_row = in_a_row + 1 if call == "write" else 0
+            if in_a_row <= ROOM_FOR_ONE_WRITES:
+                return 0
+            refused, in_a_row = refused + 1, 0
+            return errno.ENOSPC
+
+        disk.fault = room_for_a_small_one
         done = await asyncio.gather(
             *(bench.spool.succeed(attempt, chat_pb2.ChatResponse(model="answer")) for attempt in attempts if attempt)
         )
 
         assert [True] * 8 == done
+        assert refused >= 2  # with the ballast, and without it
         await bench.close()
