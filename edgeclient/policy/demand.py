@@ -96,7 +96,8 @@ def refusal(shortage: Shortage) -> CallError:
         `Throttled(RATE_LIMITED)` with the time to wait, or `Rejected(REQUEST_TOO_LARGE)` if that would not help.
     """
     is_budget = shortage.limit.endswith(BUDGET)
-    value = f"{shortage.value:,.2f} {shortage.currency}" if is_budget else f"{shortage.value:,.0f}"
+    # a budget in six digits: one of 0.0004 a day is as good as one of 4,000
+    value = f"{shortage.value:,.6g} {shortage.currency}" if is_budget else f"{shortage.value:,.0f}"
     if shortage.is_final:
         sentence = f"This request may use more than {shortage.limit}, {value}, ever permits; ask for less"
         if is_budget:

@@ -18,12 +18,12 @@ QUOTA_LINES: Final[dict[type[Event], Line | Choice | None]] = {
     BudgetNearlySpent: Line(
         level="warning",
         word="budget_nearly_spent",
-        sentence="Caller {caller} has used {spent:.2f} of {limit}, {value:.2f} {currency_code} a day",
+        sentence="Caller {caller} has used {spent:,.6g} of {limit}, {value:,.6g} {currency_code} a day",
     ),
     BudgetSpent: Line(
         level="warning",
         word="budget_spent",
-        sentence="Caller {caller} is refused for lack of money: {spent:.2f} of {limit}, {value:.2f} {currency_code} a"
+        sentence="Caller {caller} is refused for lack of money: {spent:,.6g} of {limit}, {value:,.6g} {currency_code} a"
         " day, are used, and the next day begins in {ends_in_s:.0f} s",
     ),
     QuotasRead: Line(

@@ -31,6 +31,13 @@ def test_what_never_fits_gets_no_time_to_wait() -> None:
     )
 
 
+@pytest.mark.parametrize(("value", "told"), [(0.0004, "0.0004"), (5.0, "5"), (12.5, "12.5"), (4321.5, "4,321.5")])
+def test_a_small_budget_is_told_with_the_digits_that_it_has(value: float, told: str) -> None:
+    short = Shortage(limit="callers[0].budget_per_day", value=value, wait_s=60.0, of_caller=True, currency="CNY")
+
+    assert f"What is left of callers[0].budget_per_day, {told} CNY, does not pay" in refusal(short).message
+
+
 @pytest.mark.parametrize(("output", "late"), [(None, 100), (0, 0), (30, 30)])
 def test_tokens_of_unknown_kind_may_all_be_counted_late(output: int | None, late: int) -> None:
     assert Demand(model="m", caller="a", tokens=100, cost_nanos=0, output_tokens=output).late_tokens == late

@@ -2,6 +2,7 @@ import pytest
 from unit.telemetry.sample_events import EVENT_TYPES, field_names, sample
 
 from edgeclient.core.events import CallFinished, Event
+from edgeclient.core.quota_events import BudgetNearlySpent, BudgetSpent
 from edgeclient.telemetry.line import LEVELS, Choice, Line
 from edgeclient.telemetry.lines import LINES
 from edgeclient.telemetry.logs import RESERVED
@@ -38,3 +39,13 @@ def test_word_means_one_event() -> None:
     words = [word for kind in EVENT_TYPES for word in {line.word for line in _lines(kind)}]
 
     assert len(set(words)) == len(words)
+
+
+@pytest.mark.parametrize("kind", [BudgetNearlySpent, BudgetSpent])
+def test_small_amounts_of_a_budget_are_told(kind: type[Event]) -> None:
+    event = sample(kind, spent=0.00035, value=0.0004, currency_code="CNY")
+    values = {name: getattr(event, name) for name in field_names(kind)}
+    for line in _lines(kind):
+        told = line.sentence.format_map(values)
+        assert "0.00035 of " in told
+        assert ", 0.0004 CNY a day" in told
