@@ -20,7 +20,10 @@ class HalfPriceConfig(Section):
     min_lines: int = setting(1, "Fewest jobs that are worth a batch; fewer are sent live.", least=1, most=50_000)
     max_lines: int = setting(50_000, "Most jobs of one batch.", least=1, most=50_000)
     max_bytes: int = setting(
-        64 * _MIB, "Largest file of a batch; it is held in memory while it is uploaded.", least=1024, most=500 * _MIB
+        8 * _MIB,
+        "Largest file of a batch; three times as much memory is used to upload it.",
+        least=1024,
+        most=500 * _MIB,
     )
     max_line_bytes: int = setting(6 * _MIB, "Largest request in a batch.", least=1024, most=6 * _MIB)
     linger_s: float = setting(60.0, "How long jobs collect company for a batch.", least=0, most=86_400)
@@ -51,10 +54,12 @@ class HalfPriceConfig(Section):
     )
 
     def conflicts(self) -> list[str]:
-        """Fewest and most fit, and settling outlasts what it waits for."""
+        """What is fewest, longest and most fits together, and settling outlasts what it waits for."""
         problems = []
         if self.min_lines > self.max_lines:
             problems.append(f"min_lines: {self.min_lines} is above max_lines, which is {self.max_lines}")
+        if self.max_line_bytes > self.max_bytes:
+            problems.append(f"max_line_bytes: {self.max_line_bytes} is above max_bytes, which is {self.max_bytes}")
         if self.settle_s < self.request_timeout_s:
             problems.append(
                 f"settle_s: {self.settle_s:g} is below request_timeout_s, {self.request_timeout_s:g}; a batch may still"
