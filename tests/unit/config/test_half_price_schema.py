@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from edgeclient.config.half_price_schema import HalfPriceConfig
@@ -15,9 +17,9 @@ MIB = 1024 * 1024
         ({"mode": "chat", "base_url": "http://relay.example"}, "base_url: would send the API key in plaintext"),
     ],
 )
-def test_what_does_not_fit_together_is_told(values: dict[str, object], problem: str) -> None:
+def test_what_does_not_fit_together_is_told(values: dict[str, Any], problem: str) -> None:
     with pytest.raises(SettingError) as caught:
-        HalfPriceConfig(**values)  # type: ignore[arg-type]  the values are those of a file
+        HalfPriceConfig(**values)
 
     assert [problem] == [each[: len(problem)] for each in caught.value.problems]
 
