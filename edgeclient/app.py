@@ -178,6 +178,8 @@ def build(  # noqa: PLR0915  one long list of parts, without a decision in it
         admit=validate.admit,
         send=road(flow.dispatch, to=upstream),
         places=flow.dispatch.room_for_jobs,
+        quota=counted.quota,
+        demands=flow.demands,
         uplink=lambda: uplink.state,
         half_price=half_price,
         observe=observe,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from edgeclient.config.schema import Config
 from edgeclient.core.accounts import Accounts
-from edgeclient.core.call import Call, Handler, Stage
+from edgeclient.core.call import Call, Handler, Stage, road
 from edgeclient.core.events import Event, Uplink
 from edgeclient.core.half_price import HalfPrice
 from edgeclient.core.job_feed import JobFeed
@@ -21,9 +21,13 @@ from edgeclient.core.ports import Clock, Observe
 from edgeclient.core.spool import Spool
 from edgeclient.ingress.gate import Gate
 from edgeclient.ingress.jobs import JobService, NoJobs
+from edgeclient.policy.demands import Demands
 from edgeclient.policy.half_price import Deferring
+from edgeclient.policy.quota import Quota
 from edgeclient.runtime import Work
 from edgeclient.spool.drainer import Drainer
+from edgeclient.stages.budgeted import Budgeted
+from edgeclient.stages.dispatch.reservations import Reservations
 from edgeclient.stages.idempotency import Idempotency
 from edgeclient.stages.served_only import ServedOnly
 
@@ -76,6 +80,8 @@ def durable(
     admit: Callable[[Call], None],
     send: Handler,
     places: Callable[[], int],
+    quota: Quota,
+    demands: Demands,
     uplink: Callable[[], Uplink],
     half_price: HalfPrice | None = None,
     observe: Observe,
@@ -98,16 +104,27 @@ def durable(
     drain = partial(parts, observe=observe, clock=clock, rng=rng)
     drainers = {"drainer": drain(roads.ordinary, send=send, places=places, config=config.spool)}
     if half_price is not None and half_price.chat is not None:
+        held = Reservations(quota, demand=partial(demands.demand, batch=True), spent=demands.spent)
+        budgeted = Budgeted(held, clock=clock)
         drainers["half-price drainer"] = drain(
             roads.deferred,
-            send=ServedOnly(config.half_price, chat=half_price.chat, live=send),
+            send=ServedOnly(config.half_price, chat=road(budgeted, to=half_price.chat), live=send),
             config=replace(
                 config.spool,
                 max_in_flight=config.half_price.max_in_flight,
                 attempt_timeout_s=config.half_price.chat_timeout_s,
             ),
         )
-    workers = _workers(config, spool, roads, half_price, admit=admit, uplink=uplink, tools=(observe, clock, rng))
+    workers = _workers(
+        config,
+        spool,
+        roads,
+        half_price,
+        money=(quota, demands),
+        admit=admit,
+        uplink=uplink,
+        tools=(observe, clock, rng),
+    )
 
     def end_attempt(job_id: str) -> None:
         for drainer in drainers.values():
@@ -134,6 +151,7 @@ def _workers(
     roads: "Roads",
     half_price: HalfPrice | None,
     *,
+    money: tuple[Quota, Demands],
     admit: Callable[[Call], None],
     uplink: Callable[[], Uplink],
     tools: tuple[Observe, Clock, random.Random],
@@ -141,9 +159,11 @@ def _workers(
     """Who sends batches; also where none are to be sent any more, for there may be some that were ordered before."""
     if half_price is None:
         return {}
+    from edgeclient.spool.half_price.purse import Purse  # noqa: PLC0415
     from edgeclient.spool.half_price.worker import HalfPriceWorker  # noqa: PLC0415
 
     observe, clock, rng = tools
+    quota, demands = money
     worker = HalfPriceWorker(
         spool,
         roads,
@@ -151,6 +171,7 @@ def _workers(
         config=config.half_price,
         spool_config=config.spool,
         admit=admit,
+        purse=Purse(quota, demand=partial(demands.demand, batch=True), clock=clock),
         uplink=uplink,
         observe=observe,
         clock=clock,

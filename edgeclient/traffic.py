@@ -24,11 +24,13 @@ class Traffic:
 
     Attributes:
         quota: The limits; whoever learns of others tells it.
+        demands: What attempts will use.
         dispatch: The stage.
         target: Name of its target.
     """
 
     quota: Quota
+    demands: Demands
     dispatch: Dispatch
     target: str
 
@@ -52,4 +54,4 @@ def traffic(config: Config, *, quota: Quota, prices: PriceTable, observe: Observ
         observe=observe,
         clock=clock,
     )
-    return Traffic(quota=quota, dispatch=dispatch, target=config.upstream.name)
+    return Traffic(quota=quota, demands=demands, dispatch=dispatch, target=config.upstream.name)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import builders
 
 from edgeclient.config.half_price_schema import HalfPriceConfig
+from edgeclient.config.row_schema import CallerConfig
 from edgeclient.config.schema import UpstreamConfig
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.call import Call, Handler
@@ -22,10 +23,14 @@ from edgeclient.core.half_price import BatchProvider, FinishAnswer, LineResult, 
 from edgeclient.core.jobs import TERMINAL, Job, JobKind, JobState, NewJob
 from edgeclient.core.models import ModelSpec
 from edgeclient.core.spool import content_digest
+from edgeclient.policy.demands import Demands
 from edgeclient.policy.half_price_answer import Answers
 from edgeclient.policy.pricing import PriceTable
+from edgeclient.policy.quota import Quota
+from edgeclient.policy.token_estimate import TokenEstimate
 from edgeclient.runtime import SystemClock
 from edgeclient.simulator import Kind, Simulator
+from edgeclient.spool.half_price.purse import Purse
 from edgeclient.spool.half_price.roads import Roads
 from edgeclient.spool.half_price.worker import HalfPriceWorker
 from edgeclient.spool.sealing import PlainVault
@@ -36,6 +41,7 @@ from edgeclient.v1 import chat_pb2
 
 CALLER = "device-7"
 ECHO = builders.model(id="sim-echo")
+FREE = PriceTable(())
 GUARD_S = 20.0
 T = TypeVar("T")
 
@@ -133,9 +139,7 @@ class Interfaces:
     """As they are wired in a node in the mode `file`."""
 
     files: BatchProvider
-    finish: FinishAnswer = field(
-        default_factory=lambda: Answers(PriceTable(()), model_of=lambda _: ECHO, target="dashscope/batch")
-    )
+    finish: FinishAnswer
     model_of: Callable[[str], ModelSpec] = lambda _: ECHO
     chat: Handler | None = None
 
@@ -147,6 +151,7 @@ class Desk:
     Attributes:
         spool, roads, worker: What works.
         events: All that was observed.
+        quota: The budgets of callers.
         power: What keeps it working.
     """
 
@@ -155,6 +160,7 @@ class Desk:
     worker: HalfPriceWorker
     events: list[Event]
     power: Power
+    quota: Quota
 
     async def accept(self, prompt: str, **over: Any) -> str:
         request = builders.chat_request(prompt=prompt, model="sim-echo", priority=chat_pb2.PRIORITY_LOW)
@@ -218,7 +224,14 @@ def settings(**over: Any) -> HalfPriceConfig:
 
 @asynccontextmanager
 async def desk(
-    sim: Simulator, folder: Path, *, power: Power | None = None, uplink: Callable[[], Uplink] | None = None, **over: Any
+    sim: Simulator,
+    folder: Path,
+    *,
+    power: Power | None = None,
+    uplink: Callable[[], Uplink] | None = None,
+    callers: Sequence[CallerConfig] = (),
+    prices: PriceTable = FREE,
+    **over: Any,
 ) -> AsyncIterator[Desk]:
     """At the end everything is cut off as it stands."""
     power = power or Power()
@@ -239,19 +252,24 @@ async def desk(
     roads = Roads(spool)
     await roads.open()
     spool.power = power
+    files = FragileProvider(FileBatches(config, transport, target="dashscope/batch"), power)
+    finish = Answers(prices, model_of=lambda _: ECHO, target="dashscope/batch")
+    quota = Quota(callers=callers, now_s=clock.monotonic_s(), wall_s=clock.wall_s())
+    demands = Demands(TokenEstimate(factor=1.0, assumed_output_tokens=20), prices)
     worker = HalfPriceWorker(
         spool,
         roads,
-        half_price=Interfaces(FragileProvider(FileBatches(config, transport, target="dashscope/batch"), power)),
+        half_price=Interfaces(files, finish),
         config=config,
         spool_config=limits,
         admit=admit,
+        purse=Purse(quota, demand=partial(demands.demand, batch=True), clock=clock),
         uplink=uplink or (lambda: Uplink.ONLINE),
         observe=observe,
         clock=clock,
         rng=rng,
     )
-    made.append(Desk(spool=spool, roads=roads, worker=worker, events=events, power=power))
+    made.append(Desk(spool=spool, roads=roads, worker=worker, events=events, power=power, quota=quota))
     life = asyncio.create_task(worker.run(), name="half price")
     try:
         yield made[0]

@@ -10,10 +10,10 @@ import builders
 from harness.node import Node
 
 from edgeclient.client import EdgeClient
-from edgeclient.config.row_schema import PriceConfig
+from edgeclient.config.row_schema import CallerConfig, PriceConfig
 from edgeclient.core.half_price_events import BatchChanged
 from edgeclient.core.job_events import JobFinished
-from edgeclient.core.quota_events import BatchAnswered
+from edgeclient.core.quota_events import BatchAnswered, BudgetSpent
 from edgeclient.simulator import BatchPace, Entry, Fault, Kind, Simulator, SimulatorConfig
 from edgeclient.v1 import chat_pb2, job_pb2
 
@@ -25,8 +25,8 @@ MODELS: dict[str, Any] = {"models": ["sim-echo"]}
 
 def half_price_node(sim: Simulator, folder: Path, **over: Any) -> Node:
     spool = {"directory": str(folder / "spool"), "disk_floor_bytes": 0, "max_caller_share": 1.0, "resume_spread_s": 0.0}
-    prices = over.pop("prices", ())
-    return Node(sim, spool=spool, half_price=QUICK | MODELS | over, prices=prices, models=(ECHO,))
+    rows = {name: over.pop(name, ()) for name in ("prices", "callers")}
+    return Node(sim, spool=spool, half_price=QUICK | MODELS | over, models=(ECHO,), **rows)
 
 
 def request(prompt: str, **over: Any) -> chat_pb2.ChatRequest:
@@ -114,4 +114,21 @@ async def test_job_that_the_provider_holds_is_running_and_ends_after_a_restart(t
         async with half_price_node(sim, tmp_path) as node, EdgeClient(node.address) as client:
             (done,) = await ended(client, [job.id])
     assert "one" == done.response.message.content
+    assert 1 == len(billed(sim))
+
+
+async def test_mode_chat_is_held_against_the_budget_of_the_caller(tmp_path: Path) -> None:
+    price = PriceConfig(model="sim-echo", input_per_million=1000.0, output_per_million=1000.0)
+    caller = CallerConfig(name="*", models=["sim-echo"], budget_per_day=0.03)  # the first request, and not the second
+    async with asyncio.timeout(60), Simulator() as sim:
+        over = {"mode": "chat", "base_url": sim.batch_chat_url, "prices": (price,), "callers": (caller,)}
+        async with half_price_node(sim, tmp_path, **over) as node, EdgeClient(node.address) as client:
+            paid = await client.submit(request("one", max_tokens=20), deferrable=True)
+            (done,) = await ended(client, [paid.id])
+            unpaid = await client.submit(request("two", max_tokens=30), deferrable=True)
+            told = await node.seen(BudgetSpent)
+            waiting = await client.get_job(unpaid.id)
+    assert (job_pb2.JOB_STATE_SUCCEEDED, "one") == (done.state, done.response.message.content)
+    assert "callers[0].budget_per_day" == told.limit
+    assert job_pb2.JOB_STATE_PENDING == waiting.state
     assert 1 == len(billed(sim))

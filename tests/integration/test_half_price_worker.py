@@ -74,7 +74,7 @@ async def test_lost_answer_to_the_order_leads_to_no_second_batch(tmp_path: Path,
 
 
 async def test_late_listing_leads_to_no_second_batch(tmp_path: Path) -> None:
-    async with Simulator() as sim, desk(sim, tmp_path, power=Power(blind=3)) as node:
+    async with Simulator() as sim, desk(sim, tmp_path, power=Power(blind=3), settle_s=20) as node:
         sim.faults.add(Fault(kind="close", path="*/batches", method="POST", executed=True, count=1))
         await node.until(await node.accept("a"), JobState.SUCCEEDED)
         assert ({"job-a": 1}, 1, 0) == (bills(sim), len(sim.batches.newest_first()), node.power.blind)

@@ -35,11 +35,13 @@ class Settled:
 
     Attributes:
         outcome: As in `BatchLinesSettled`.
+        job_id: Its job's; "" if that is gone.
         job: The job after it; None if it is nobody's any more.
         answered: What the answer cost.
     """
 
     outcome: str
+    job_id: str = ""
     job: Job | None = None
     answered: BatchAnswered | None = None
 
@@ -141,12 +143,12 @@ def _settle(session: Session, batch: Batch, result: LineResult, finish: FinishAn
         return None
     batch_rows.drop_line(session, line)
     if batch_rows.job_of(session, line) is None or row.state != JobState.SUBMITTED.value:
-        return Settled(outcome="unwanted")
+        return Settled(outcome="unwanted", job_id=row.id)
     attempt = batch_rows.attempt_of(session, row)
     if result.response is not None:
         answered = finish(_call(session, row), result.response)
         attempts.succeed(session, attempt, result.response.SerializeToString())
-        return Settled(outcome="succeeded", job=_present(session, row), answered=answered)
+        return Settled(outcome="succeeded", job_id=row.id, job=_present(session, row), answered=answered)
     error = result.error or _silent()
     return _failed(session, attempt, judge(error, row.attempt_count))
 
@@ -159,7 +161,7 @@ def rest(session: Session, batch: Batch, what: Rest, why: str) -> list[Settled] 
         batch_rows.drop_line(session, line)
         row = batch_rows.job_of(session, line)
         if row is None or row.state != JobState.SUBMITTED.value:
-            settled.append(Settled(outcome="unwanted"))
+            settled.append(Settled(outcome="unwanted", job_id=row.id if row is not None else ""))
             continue
         settled.append(_failed(session, batch_rows.attempt_of(session, row), _no_result(what, why)))
     return settled if some else None
@@ -175,10 +177,10 @@ def lose_unbatched(session: Session) -> list[Settled]:
 def _failed(session: Session, attempt: Attempt, failure: Failure) -> Settled:
     job = attempts.fail(session, attempt, failure)
     if job is None:
-        return Settled(outcome="unwanted")
+        return Settled(outcome="unwanted", job_id=attempt.job.id)
     if job.state in RUNNABLE:
-        return Settled(outcome="returned", job=job)
-    return Settled(outcome="unknown" if failure.error.possibly_billed else "failed", job=job)
+        return Settled(outcome="returned", job_id=job.id, job=job)
+    return Settled(outcome="unknown" if failure.error.possibly_billed else "failed", job_id=job.id, job=job)
 
 
 def _no_result(what: Rest, why: str) -> Failure:

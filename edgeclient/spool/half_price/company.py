@@ -10,6 +10,7 @@ from math import inf
 
 from edgeclient.core.jobs import Job, Waiting
 from edgeclient.core.ports import Clock
+from edgeclient.policy.demand import Demand
 from edgeclient.policy.half_price import Candidate
 
 
@@ -22,12 +23,14 @@ class Waiter:
         since_s: When it came, or when its pause is over.
         model: Id of its model; "" as long as nobody has looked.
         size_bytes: Of its line.
+        demand: What it will cost at most.
     """
 
     job: Job | Waiting
     since_s: float
     model: str = ""
     size_bytes: int = 0
+    demand: Demand | None = None
 
 
 class Company:
@@ -61,11 +64,22 @@ class Company:
         """Jobs that nobody has looked at yet."""
         return [job_id for job_id, waiter in self._waiters.items() if not waiter.model]
 
-    def introduce(self, job_id: str, *, model: str, size_bytes: int) -> None:
+    def introduce(self, job_id: str, *, model: str, size_bytes: int, demand: Demand) -> None:
         """What was found when somebody looked."""
         waiter = self._waiters.get(job_id)
         if waiter is not None:
-            waiter.model, waiter.size_bytes = model, size_bytes
+            waiter.model, waiter.size_bytes, waiter.demand = model, size_bytes, demand
+
+    def demand(self, job_id: str) -> Demand | None:
+        """What a job will cost at most; None: it waits no more."""
+        waiter = self._waiters.get(job_id)
+        return waiter.demand if waiter is not None else None
+
+    def set_aside(self, job_id: str, for_s: float) -> None:
+        """It may go, and collects company, when so much time has passed."""
+        waiter = self._waiters.get(job_id)
+        if waiter is not None:
+            waiter.since_s = self._clock.monotonic_s() + for_s
 
     def candidates(self) -> list[Candidate]:
         """Those that may go now, in order of acceptance."""

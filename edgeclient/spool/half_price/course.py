@@ -6,24 +6,22 @@ again and again until well after the order can still be under way, and only then
 have been late all the same, the second batch of the name is found and cancelled.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from itertools import count
 from random import Random
 from typing import TypeVar
 
 from edgeclient.config.half_price_schema import HalfPriceConfig
 from edgeclient.core.errors import CallError, ModelBlocked, Rejected
-from edgeclient.core.half_price import BatchProvider, FinishAnswer, LineResult, ProviderBatch
+from edgeclient.core.half_price import BatchProvider, ProviderBatch
 from edgeclient.core.half_price_events import BatchDoubled, BatchFileKept, BatchRefused, BatchStuck
-from edgeclient.core.models import ModelSpec
-from edgeclient.core.ports import Clock, Observe
+from edgeclient.core.ports import Observe
 from edgeclient.policy.provider_batch import RESTS, BatchEvent, BatchState, Rest
 from edgeclient.spool.half_price import batch_rows, bookings
 from edgeclient.spool.half_price.batch_rows import Batch
-from edgeclient.spool.half_price.bookings import Judge, Settled
-from edgeclient.spool.half_price.facts import accounted, changed
+from edgeclient.spool.half_price.facts import changed
 from edgeclient.spool.half_price.roads import Roads
+from edgeclient.spool.half_price.settlement import Settlement
 from edgeclient.spool.session import Session
 from edgeclient.spool.spool import SqliteSpool
 
@@ -45,11 +43,8 @@ class Course:
         roads: Where jobs go that the provider refuses as a batch.
         provider: The provider.
         config: Pauses.
-        model_of: The model of an id.
-        finish: Completes answers.
-        judge: See `bookings`.
+        settlement: Accounts for lines.
         observe: Takes facts.
-        clock: Tells the age of jobs.
         rng: Draws jitter.
     """
 
@@ -60,22 +55,16 @@ class Course:
         *,
         provider: BatchProvider,
         config: HalfPriceConfig,
-        model_of: Callable[[str], ModelSpec],
-        finish: FinishAnswer,
-        judge: Judge,
+        settlement: Settlement,
         observe: Observe,
-        clock: Clock,
         rng: Random,
     ) -> None:
         self._spool = spool
         self._roads = roads
         self._provider = provider
         self._config = config
-        self._model_of = model_of
-        self._finish = finish
-        self._judge = judge
+        self._settlement = settlement
         self._observe = observe
-        self._clock = clock
         self._rng = rng
         self._steps: dict[BatchState, Callable[[Batch], Awaitable[tuple[Batch | None, float]]]] = {
             BatchState.PLANNED: self._give_back,  # of before a restart or a failure of the storage
@@ -181,7 +170,7 @@ class Course:
         """Account for each line; again from the beginning, if it was cut off."""
         try:
             for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
-                await self._collect_file(batch, file_id)
+                await self._settlement.of_file(batch, file_id)
         except CallError:
             if await self._is_past(batch, GRACE_S):
                 return await self._lose(batch), 0.0
@@ -191,15 +180,11 @@ class Course:
             await self._forget_road(batch)
             while await self._do(bookings.disband, batch=batch, live=True):
                 pass
+            self._settlement.never_run(batch)
         else:
-            await self._settle_rest(batch, what, f"its batch was {batch.status} and told nothing of it")
+            await self._settlement.of_rest(batch, what, f"its batch was {batch.status} and told nothing of it")
+        self._settlement.over(batch)
         return await self._moved(batch, BatchEvent.COLLECT), 0.0
-
-    async def _collect_file(self, batch: Batch, file_id: str) -> None:
-        model = self._model_of(batch.model)
-        async for chunk in _in_chunks(self._provider.results(file_id, model)):
-            settled = self._do(bookings.settle, batch=batch, results=chunk, finish=self._finish, judge=self._judge)
-            self._told(batch, await settled)
 
     async def _clean(self, batch: Batch) -> tuple[Batch | None, float]:
         """Leave nothing at the provider."""
@@ -238,6 +223,7 @@ class Course:
             await self._forget_road(batch)
         while await self._do(bookings.disband, batch=batch, live=live):
             pass
+        self._settlement.never_run(batch)
         return await self._moved(batch, BatchEvent.DISBAND)
 
     async def _forget_road(self, batch: Batch) -> None:
@@ -248,20 +234,13 @@ class Course:
 
     async def _lose(self, batch: Batch) -> Batch:
         """Nobody will ever know."""
-        await self._settle_rest(batch, Rest.UNKNOWN, "its batch did not end long after its time")
+        await self._settlement.of_rest(batch, Rest.UNKNOWN, "its batch did not end long after its time")
+        self._settlement.over(batch)
         return await self._moved(batch, BatchEvent.LOSE)
-
-    async def _settle_rest(self, batch: Batch, what: Rest, why: str) -> None:
-        while (settled := await self._do(bookings.rest, batch=batch, what=what, why=why)) is not None:
-            self._told(batch, settled)
 
     async def _is_past(self, batch: Batch, allowed_s: float) -> bool:
         now_ms = await self._spool.operate(_now_ms)
         return now_ms - batch.since_due > allowed_s * 1000
-
-    def _told(self, batch: Batch, settled: list[Settled]) -> None:
-        for fact in accounted(settled, model=batch.model, clock=self._clock):
-            self._observe(fact)
 
     def _refused(self, batch: Batch, problem: str) -> None:
         self._observe(BatchRefused(batch=batch.name, model=batch.model, line_count=batch.line_count, problem=problem))
@@ -283,16 +262,3 @@ class Course:
 
 def _now_ms(session: Session) -> int:
     return session.now_ms
-
-
-async def _in_chunks(results: AsyncIterator[LineResult]) -> AsyncIterator[list[LineResult]]:
-    chunk: list[LineResult] = []
-    for number in count(1):
-        result = await anext(results, None)
-        if result is not None:
-            chunk.append(result)
-        if chunk and (result is None or number % batch_rows.CHUNK_ROWS == 0):
-            yield chunk
-            chunk = []
-        if result is None:
-            return

@@ -20,6 +20,7 @@ from edgeclient.policy.half_price import grouped, is_served
 from edgeclient.spool.half_price import bookings
 from edgeclient.spool.half_price.company import Company
 from edgeclient.spool.half_price.facts import ENDED, finished
+from edgeclient.spool.half_price.purse import Purse
 from edgeclient.spool.half_price.roads import Roads
 from edgeclient.spool.job_run import Admit, defect
 from edgeclient.spool.spool import SqliteSpool
@@ -37,6 +38,7 @@ class Gathering:
         provider: Writes lines.
         config: Who goes out and when.
         admit: Sets `Call.model` of a stored request, or raises what it fails with.
+        purse: Holds the money of callers.
         came: Is called when there is somebody new.
         observe: Takes facts.
         clock: Measures and waits.
@@ -50,6 +52,7 @@ class Gathering:
         provider: BatchProvider,
         config: HalfPriceConfig,
         admit: Admit,
+        purse: Purse,
         came: Callable[[], None],
         observe: Observe,
         clock: Clock,
@@ -59,6 +62,7 @@ class Gathering:
         self._provider = provider
         self._config = config
         self._admit = admit
+        self._purse = purse
         self._came = came
         self._observe = observe
         self._clock = clock
@@ -100,6 +104,31 @@ class Gathering:
         self._look_at_s = now_s + min(_LOOK_S, self._config.linger_s)
         return grouping.companies, max(self._look_at_s, min(grouping.due_s, self._company.due_s()))
 
+    async def afford(self, batch: str, fellows: Fellows) -> tuple[str, ...]:
+        """Those of a company whose callers have the money; it is held.
+
+        The others wait until there may be some; those whose callers can never have it go the ordinary road, where
+        they are refused.
+
+        Raises:
+            CallError: The storage failed.
+        """
+        held: list[str] = []
+        hopeless: list[str] = []
+        for job_id in fellows.ids:
+            demand = self._company.demand(job_id)
+            if demand is None:
+                continue
+            wait_s = self._purse.hold(batch, job_id, demand)
+            if not wait_s:
+                held.append(job_id)
+            elif wait_s < inf:
+                self._company.set_aside(job_id, wait_s)
+            else:
+                hopeless.append(job_id)
+        await self._send_live(hopeless, "budget")
+        return tuple(held)
+
     def gone(self, job_id: str) -> None:
         """It waits no more."""
         self._company.leave(job_id)
@@ -130,7 +159,8 @@ class Gathering:
                     unfit.append(job.id)
                     continue
                 size_bytes = len(self._provider.line(f"{job.id}.{job.id}", call.request, call.model))
-                self._company.introduce(job.id, model=call.model.id, size_bytes=size_bytes)
+                demand = self._purse.demand(call)
+                self._company.introduce(job.id, model=call.model.id, size_bytes=size_bytes, demand=demand)
         await self._send_live(unfit, "model")
 
     async def _send_live(self, job_ids: list[str], cause: str) -> None:

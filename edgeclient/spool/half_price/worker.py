@@ -8,7 +8,7 @@ With another mode than `file` no new batches are made, and those that there are 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
 from random import Random
@@ -33,7 +33,9 @@ from edgeclient.spool.half_price.batch_rows import Batch
 from edgeclient.spool.half_price.course import NAME_BEGIN, Course
 from edgeclient.spool.half_price.facts import accounted, changed
 from edgeclient.spool.half_price.gathering import Gathering
+from edgeclient.spool.half_price.purse import Purse
 from edgeclient.spool.half_price.roads import Roads
+from edgeclient.spool.half_price.settlement import Settlement
 from edgeclient.spool.job_run import Admit, defect
 from edgeclient.spool.spool import SqliteSpool
 
@@ -51,6 +53,7 @@ class HalfPriceWorker:
         config: What goes out and when.
         spool_config: Attempts and pauses of jobs.
         admit: Sets `Call.model` of a stored request, or raises what it fails with.
+        purse: Holds the money of callers.
         uplink: State of the way to the provider; `uplink_changed` is to be called when it changes.
         observe: Takes facts.
         clock: Measures and waits.
@@ -66,6 +69,7 @@ class HalfPriceWorker:
         config: HalfPriceConfig,
         spool_config: SpoolConfig,
         admit: Admit,
+        purse: Purse,
         uplink: Callable[[], Uplink],
         observe: Observe,
         clock: Clock,
@@ -75,6 +79,7 @@ class HalfPriceWorker:
         self._gathers = config.mode != "chat"  # where each waits for its own turn, and this has only old batches
         self._provider = half_price.files
         self._jobs = spool_config
+        self._purse = purse
         self._uplink = uplink
         self._observe = observe
         self._clock, self._rng = clock, rng
@@ -84,11 +89,17 @@ class HalfPriceWorker:
             roads,
             provider=half_price.files,
             config=config,
-            model_of=half_price.model_of,
-            finish=half_price.finish,
-            judge=self._judged,
+            settlement=Settlement(
+                spool,
+                provider=half_price.files,
+                model_of=half_price.model_of,
+                finish=half_price.finish,
+                judge=self._judged,
+                purse=purse,
+                observe=observe,
+                clock=clock,
+            ),
             observe=observe,
-            clock=clock,
             rng=rng,
         )
         self._wake = asyncio.Event()
@@ -98,6 +109,7 @@ class HalfPriceWorker:
             provider=half_price.files,
             config=config,
             admit=admit,
+            purse=purse,
             came=self._wake.set,
             observe=observe,
             clock=clock,
@@ -217,18 +229,26 @@ class HalfPriceWorker:
         return self._clock.monotonic_s() if ready else due_s
 
     async def _order(self, fellows: Fellows) -> None:
+        name = NAME_BEGIN + new_identifier(now_ms=int(self._clock.wall_s() * 1000))
+        affordable = await self._gathering.afford(name, fellows)
+        if not affordable:
+            return
         planned = Batch(
-            name=NAME_BEGIN + new_identifier(now_ms=int(self._clock.wall_s() * 1000)),
+            name=name,
             state=BatchState.PLANNED,
             model=fellows.model,
             window_h=fellows.window_h,
-            line_count=len(fellows.ids),
+            line_count=len(affordable),
         )
-        batch = await self._spool.operate(partial(bookings.plan, batch=planned))
+        try:
+            batch = await self._spool.operate(partial(bookings.plan, batch=planned))
+        except CallError:
+            self._purse.give_back(name)
+            raise
         self._observe(changed(batch))
         self._keep(batch.name, batch, 0.0)
         try:
-            lines = await self._begin(batch, fellows)
+            lines = await self._begin(batch, affordable)
             if lines:
                 after, pause_s = await self._course.order(batch, lines)
                 self._failures.pop("order", None)
@@ -236,15 +256,16 @@ class HalfPriceWorker:
         except CallError as error:
             self._order_at_s = self._clock.monotonic_s() + self._failed(batch, error, of="order")
 
-    async def _begin(self, batch: Batch, fellows: Fellows) -> list[bytes]:
+    async def _begin(self, batch: Batch, job_ids: Sequence[str]) -> list[bytes]:
         """Commit that its jobs are under way; returns their lines, none if all have ended meanwhile."""
         lines: list[bytes] = []
-        for begin in range(0, len(fellows.ids), bookings.CHUNK_ROWS):
-            chunk = fellows.ids[begin : begin + bookings.CHUNK_ROWS]
+        for begin in range(0, len(job_ids), bookings.CHUNK_ROWS):
+            chunk = job_ids[begin : begin + bookings.CHUNK_ROWS]
             wanted = [(job_id, new_identifier(now_ms=0)) for job_id in chunk]
             begun = await self._spool.operate(partial(bookings.begin, batch=batch, wanted=wanted))
             for job_id in chunk:
                 self._gathering.gone(job_id)
+            self._purse.give_back(batch.name, set(chunk) - {attempt.job.id for attempt in begun})
             lines += [self._line(attempt) for attempt in begun]
         return lines
 
