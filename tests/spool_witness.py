@@ -309,7 +309,7 @@ async def what_is_wrong(root: Path, known: list[Known], *, vault: Vault | None =
     wrong += [f"it told {event}" for event in bench.events if _is_loss(event)]
     await bench.close()
     with OperatorQueue(bench.directory, vault=bench.vault, config=bench.config) as queue:
-        return wrong + verified(queue).problems
+        return wrong + verified(queue.desk).problems
 
 
 def prompt_of(job_id: str) -> str:

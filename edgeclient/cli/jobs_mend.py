@@ -81,7 +81,7 @@ def verify(*, as_json: bool, files: Files) -> None:
     from edgeclient.spool.verification import verified  # noqa: PLC0415  not for those who ask the node
 
     with files.opened() as queue:
-        report = verified(queue)
+        report = verified(queue.desk)
     if as_json:
         write_json({"problems": report.problems, **report.counts}, indent=2)
     else:
@@ -127,7 +127,7 @@ def rekey(*, new_key_file: Path, as_json: bool, files: Files) -> None:
 
 def _retried(queue: Any, ids: Sequence[str]) -> tuple[list[View], list[str]]:
     """What is sent again, and why the rest is not."""
-    from edgeclient.spool.operator import NotRetryableError  # noqa: PLC0415  as above
+    from edgeclient.spool.desk import NotRetryableError  # noqa: PLC0415  as above
 
     views, refusals = [], []
     for job_id in ids:

@@ -44,11 +44,15 @@ class DamagedError(Exception):
 
 
 class Contents:
-    """The tables `content` and `caller_key`. Used in the queue's thread, within a transaction."""
+    """The tables `content` and `caller_key`. Used in the queue's thread, within a transaction.
+
+    Attributes:
+        vault: Seals and opens.
+    """
 
     def __init__(self, connection: apsw.Connection, vault: Vault) -> None:
         self._connection = connection
-        self._vault = vault
+        self.vault = vault
         self._sql = statements()
         self._keys: dict[str, bytes] = {}
 
@@ -59,7 +63,7 @@ class Contents:
     def seal_all(self, job_id: str, caller: str, *parts: tuple[Part, bytes]) -> list[Sealed]:
         """Parts of one job in the form that is stored."""
         key, job_place = self._key(caller, make=True), _job_place(caller, job_id)
-        seal, all_sealed = self._vault.seal, []
+        seal, all_sealed = self.vault.seal, []
         for part, plaintext in parts:
             place = job_place + part.place
             sealed = seal(key, place, plaintext)
@@ -100,7 +104,7 @@ class Contents:
         if checksum(place, sealed) != stored_checksum:
             raise DamagedError(f"the stored {part.name.lower()} of job {job_id} is damaged")
         try:
-            return self._vault.open(self._key(caller, make=False), place, sealed)
+            return self.vault.open(self._key(caller, make=False), place, sealed)
         except SealError as error:
             raise DamagedError(f"the stored {part.name.lower()} of job {job_id} is damaged: {error}") from None
 
@@ -128,13 +132,13 @@ class Contents:
         if found is not None:
             wrapped = found[0]
         elif make:
-            wrapped = self._vault.new_caller_key()
+            wrapped = self.vault.new_caller_key()
             self._connection.execute(self._sql["put_caller_key"], {"caller": caller, "wrapped": wrapped})
         else:
             raise SealError("its caller's key is gone")
         if len(self._keys) >= _CACHED_KEYS:
             self._keys.clear()
-        key = self._keys[caller] = self._vault.unwrap(wrapped)
+        key = self._keys[caller] = self.vault.unwrap(wrapped)
         return key
 
 

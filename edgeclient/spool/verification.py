@@ -13,8 +13,8 @@ from google.protobuf.message import DecodeError, Message
 
 from edgeclient.core.jobs import JobState
 from edgeclient.spool.contents import DamagedError, Part
+from edgeclient.spool.desk import Desk
 from edgeclient.spool.offline_files import operator_statements
-from edgeclient.spool.operator import OperatorQueue
 from edgeclient.spool.rows import is_sound
 from edgeclient.spool.sealing import SealError
 from edgeclient.spool.statements import statements
@@ -41,18 +41,18 @@ class Verification:
     counts: dict[str, Any] = field(default_factory=dict)
 
 
-def verified(queue: OperatorQueue) -> Verification:
+def verified(desk: Desk) -> Verification:
     """Look at everything."""
-    stats, rows = queue.stats(), _row_count(queue)
+    stats, rows = desk.stats(), _row_count(desk)
     contents: Counter[str] = Counter()
     checks = (
-        _file_problems(queue),
-        _mark_problems(queue),
-        _checksum_problems(queue),
-        _key_problems(queue),
-        _content_problems(queue, contents),
-        _row_problems(queue),
-        _conservation_problems(queue),
+        _file_problems(desk),
+        _mark_problems(desk),
+        _checksum_problems(desk),
+        _key_problems(desk),
+        _content_problems(desk, contents),
+        _row_problems(desk),
+        _conservation_problems(desk),
     )
     problems = [problem for check in checks for problem, _ in zip(check, range(_MOST_PROBLEMS), strict=False)]
     counts = {
@@ -68,8 +68,8 @@ def verified(queue: OperatorQueue) -> Verification:
     return Verification(problems=problems, counts=counts)
 
 
-def _file_problems(queue: OperatorQueue) -> Iterator[str]:
-    connection = queue.session.connection
+def _file_problems(desk: Desk) -> Iterator[str]:
+    connection = desk.session.connection
     for (found,) in connection.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})"):
         if found != "ok":
             yield f"the file: {found}"
@@ -77,8 +77,8 @@ def _file_problems(queue: OperatorQueue) -> Iterator[str]:
         yield f"the file: row {row} of {table} belongs to no {parent}"
 
 
-def _mark_problems(queue: OperatorQueue) -> Iterator[str]:
-    missing = queue.session.missing
+def _mark_problems(desk: Desk) -> Iterator[str]:
+    missing = desk.session.missing
     if missing is not None:
         yield (
             f"the file is older than what was acknowledged: {missing.commits} commits are missing, and"
@@ -86,23 +86,23 @@ def _mark_problems(queue: OperatorQueue) -> Iterator[str]:
         )
 
 
-def _checksum_problems(queue: OperatorQueue) -> Iterator[str]:
-    for found in queue.session.connection.execute(statements()["every_row"]):
+def _checksum_problems(desk: Desk) -> Iterator[str]:
+    for found in desk.session.connection.execute(statements()["every_row"]):
         if not is_sound(found):
             yield f"the row of job {found[1]!r} is not what was written; start the daemon, it ends the job as dead"
 
 
-def _key_problems(queue: OperatorQueue) -> Iterator[str]:
-    for caller, wrapped in queue.session.connection.execute(operator_statements()["operator_caller_keys"]):
+def _key_problems(desk: Desk) -> Iterator[str]:
+    for caller, wrapped in desk.session.connection.execute(operator_statements()["operator_caller_keys"]):
         try:
-            queue.vault.unwrap(wrapped)
+            desk.session.contents.vault.unwrap(wrapped)
         except SealError as error:
             yield f"the key of caller {caller!r}: {error}"
 
 
-def _content_problems(queue: OperatorQueue, counted: Counter[str]) -> Iterator[str]:
-    contents = queue.session.contents
-    rows = queue.session.connection.execute(operator_statements()["operator_contents"])
+def _content_problems(desk: Desk, counted: Counter[str]) -> Iterator[str]:
+    contents = desk.session.contents
+    rows = desk.session.connection.execute(operator_statements()["operator_contents"])
     for seq, job_id, caller, number, sealed, checksum in rows:
         part = Part(number)
         counted[part.name.lower()] += 1
@@ -119,8 +119,8 @@ def _content_problems(queue: OperatorQueue, counted: Counter[str]) -> Iterator[s
             yield f"the stored {part.name.lower()} of job {job_id} is no message"
 
 
-def _row_problems(queue: OperatorQueue) -> Iterator[str]:
-    connection, sql = queue.session.connection, operator_statements()
+def _row_problems(desk: Desk) -> Iterator[str]:
+    connection, sql = desk.session.connection, operator_statements()
     for name, sentence in (
         ("operator_sizes", "has another size than its content"),
         ("operator_without_request", "waits to be sent and has no request"),
@@ -130,7 +130,7 @@ def _row_problems(queue: OperatorQueue) -> Iterator[str]:
     ):
         for (job_id,) in connection.execute(sql[name]):
             yield f"job {job_id} {sentence}"
-    ledger = queue.session.ledger
+    ledger = desk.session.ledger
     for seq, revision, count, revisions in connection.execute(sql["operator_highest"]):
         if seq > ledger.last_seq or revision > ledger.last_revision:
             yield "rows are newer than the counts: a commit was torn"
@@ -138,8 +138,8 @@ def _row_problems(queue: OperatorQueue) -> Iterator[str]:
             yield f"{count - revisions} rows share a revision with another"
 
 
-def _conservation_problems(queue: OperatorQueue) -> Iterator[str]:
-    stats, rows = queue.stats(), _row_count(queue)
+def _conservation_problems(desk: Desk) -> Iterator[str]:
+    stats, rows = desk.stats(), _row_count(desk)
     missing = stats.accepted_total - rows - stats.purged_total - stats.lost_total
     # A job that was lost for its damaged request is still a row, in DEAD: it is counted twice then.
     if missing > 0 or -missing > min(stats.lost_total, stats.by_state.get(JobState.DEAD, 0)):
@@ -149,7 +149,7 @@ def _conservation_problems(queue: OperatorQueue) -> Iterator[str]:
         )
 
 
-def _row_count(queue: OperatorQueue) -> int:
+def _row_count(desk: Desk) -> int:
     """All of them, those that do not check included."""
-    ((_, _, count, _),) = queue.session.connection.execute(operator_statements()["operator_highest"])
+    ((_, _, count, _),) = desk.session.connection.execute(operator_statements()["operator_highest"])
     return int(count)

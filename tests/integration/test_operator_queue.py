@@ -12,8 +12,9 @@ from edgeclient.core.errors import Reason, Rejected, Unavailable, Uncertain
 from edgeclient.core.jobs import Job, JobKind, JobState, NewJob, ResendPolicy
 from edgeclient.core.spool import content_digest
 from edgeclient.spool.database import add_functions
+from edgeclient.spool.desk import NotRetryableError
 from edgeclient.spool.offline_files import QueueInUseError, QueueUnusableError
-from edgeclient.spool.operator import NotRetryableError, OperatorQueue
+from edgeclient.spool.operator import OperatorQueue
 from edgeclient.spool.sealing import PlainVault, Vault
 from edgeclient.spool.spool import SqliteSpool
 from edgeclient.spool.vault import KeyedVault
@@ -128,14 +129,14 @@ def test_looking_changes_nothing(directory: Path, vault: Vault) -> None:
     with opened(directory, vault) as queue:
         list(queue.jobs(content=True))
         queue.stats()
-        verified(queue)
+        verified(queue.desk)
 
     assert before == rows(directory)
 
 
 def test_a_sound_queue_verifies(directory: Path, vault: Vault) -> None:
     with opened(directory, vault) as queue:
-        found = verified(queue)
+        found = verified(queue.desk)
 
     assert [] == found.problems
     assert 6 == found.counts["rows"]
@@ -151,7 +152,7 @@ async def test_an_uncertain_job_is_retried_and_sent_by_the_next_daemon(directory
         assert JobState.QUEUED is retried.job.state
         assert 0 == retried.job.attempt_count
         assert 0 == retried.job.end_ms == retried.job.purge_ms
-        assert [] == verified(queue).problems
+        assert [] == verified(queue.desk).problems
 
     spool = await daemon(directory, vault)
     try:
@@ -227,7 +228,7 @@ async def test_request_is_kept_where_a_retry_makes_sense_and_nowhere_else(tmp_pa
 
     with opened(tmp_path, vault) as queue:
         kept = {job.id: job.request.prompt for job in queue.jobs(content=True) if job.request is not None}
-        assert [] == verified(queue).problems
+        assert [] == verified(queue.desk).problems
     assert bool(prompts_in(tmp_path)) == isinstance(vault, PlainVault)
 
     assert {name: prompts[name] for name in ("failed", "dead", "expired")} == kept
@@ -239,7 +240,7 @@ async def test_no_request_is_kept_if_the_operator_does_not_want_it(tmp_path: Pat
     with opened(tmp_path, vault) as queue:
         assert [None] * 5 == [job.request for job in queue.jobs(content=True)]
         assert ([], 3) == queue.retryable(["failed", "dead", "expired"])
-        assert [] == verified(queue).problems
+        assert [] == verified(queue.desk).problems
     assert [] == prompts_in(tmp_path)
 
 
@@ -250,7 +251,7 @@ async def test_what_an_ended_job_asked_is_asked_by_a_new_one(tmp_path: Path, vau
         before = queue.job(name)
         retried = queue.retry(name)
         after = queue.job(name, content=True)
-        assert [] == verified(queue).problems
+        assert [] == verified(queue.desk).problems
         assert 6 == queue.stats().accepted_total
     assert retried is not None
     assert before is not None
@@ -293,7 +294,7 @@ async def test_damaged_request_is_not_kept(directory: Path, vault: Vault) -> Non
 
     with opened(directory, vault) as queue:
         assert JobState.DEAD is states(queue)["waits"]
-        assert [] == verified(queue).problems
+        assert [] == verified(queue.desk).problems
 
 
 async def test_no_job_is_retried_twice_by_mistake(tmp_path: Path, vault: Vault) -> None:
@@ -339,7 +340,7 @@ async def test_kept_request_is_destroyed_with_its_job(tmp_path: Path, vault: Vau
         assert retried is not None
         for name in ("failed", "dead", "expired", retried.job.id):
             assert queue.erase(name)
-        assert [] == verified(queue).problems
+        assert [] == verified(queue.desk).problems
     assert [] == prompts_in(tmp_path)
 
 
@@ -348,7 +349,7 @@ def test_cancel_ends_what_waits_and_leaves_what_has_ended(directory: Path, vault
         assert JobState.CANCELLED is _state(queue.cancel("waits"))
         assert JobState.SUCCEEDED is _state(queue.cancel("done"))
         assert queue.cancel("nobody") is None
-        assert [] == verified(queue).problems
+        assert [] == verified(queue.desk).problems
 
 
 def test_erase_leaves_tombstones(directory: Path, vault: Vault) -> None:
@@ -359,7 +360,7 @@ def test_erase_leaves_tombstones(directory: Path, vault: Vault) -> None:
         assert 4 == queue.erase_caller("device-7")
         assert JobState.SUCCEEDED is states(queue)["done"]
         assert 0 == queue.erase_caller("nobody")
-        assert [] == verified(queue).problems
+        assert [] == verified(queue.desk).problems
     assert [] == prompts_in(directory)
 
 
@@ -382,7 +383,7 @@ def test_an_unclean_end_is_still_seen_by_the_next_daemon(directory: Path, vault:
     (directory / "spool.lock").write_text("12345\n")
 
     with opened(directory, vault) as queue:
-        verified(queue)
+        verified(queue.desk)
 
     assert (directory / "spool.lock").read_text().strip()
 
@@ -416,7 +417,7 @@ async def test_a_wrong_node_key_is_refused_before_anything_is_touched(
 
     assert before == rows(tmp_path)
     with opened(tmp_path, VAULTS[stored]) as queue:
-        assert [] == verified(queue).problems
+        assert [] == verified(queue.desk).problems
 
 
 async def test_another_node_key_takes_over_and_the_old_one_is_refused(tmp_path: Path) -> None:
@@ -432,7 +433,7 @@ async def test_another_node_key_takes_over_and_the_old_one_is_refused(tmp_path: 
     with pytest.raises(QueueUnusableError, match="another node key"):
         opened(tmp_path, old)
     with opened(tmp_path, successor) as queue:
-        assert [] == verified(queue).problems
+        assert [] == verified(queue.desk).problems
         job = queue.job("J1", content=True)
     assert job is not None
     assert job.request is not None
@@ -474,7 +475,7 @@ def test_verify_tells_what_is_wrong(directory: Path, vault: Vault, damage: str, 
     connection.close()
 
     with opened(directory, vault) as queue:
-        problems = verified(queue).problems
+        problems = verified(queue.desk).problems
 
     assert any(problem in found for found in problems), problems
 

@@ -277,7 +277,7 @@ async def test_operator_is_told_and_changes_nothing(tmp_path: Path) -> None:
     flip_job(bench.database, "job-1", state=JobState.DEAD.value)
 
     with OperatorQueue(bench.directory, vault=bench.vault, config=bench.config) as queue:
-        (problem,) = verified(queue).problems
+        (problem,) = verified(queue.desk).problems
         assert "the row of job 'job-1' is not what was written" in problem
     for act in (partial(OperatorQueue.retry, job_id="job-1"), partial(OperatorQueue.cancel, job_id="job-1")):
         with (

@@ -257,7 +257,7 @@ async def test_what_an_operator_does_moves_the_mark_and_is_no_alarm(tmp_path: Pa
     bench.vault = KeyedVault(bytes(32))
     with operated(bench) as queue:
         assert queue.session.ledger.commit_count == commits  # the numbers go on
-        assert "commits are missing" in verified(queue).problems[0]
+        assert "commits are missing" in verified(queue.desk).problems[0]
 
 
 async def test_operator_who_writes_first_counts_what_is_missing(tmp_path: Path) -> None:
@@ -271,13 +271,13 @@ async def test_operator_who_writes_first_counts_what_is_missing(tmp_path: Path) 
     shutil.copy(tmp_path / "copy", bench.database)
 
     with operated(bench) as queue:
-        (problem,) = verified(queue).problems
+        (problem,) = verified(queue.desk).problems
         assert "and 1 requests with them" in problem
     with operated(bench) as queue:  # to look changes nothing
-        assert (1, 1) == (len(verified(queue).problems), queue.stats().lost_total)
+        assert (1, 1) == (len(verified(queue.desk).problems), queue.stats().lost_total)
         queue.cancel("job-1")
     with operated(bench) as queue:
-        assert ([], 1) == (verified(queue).problems, queue.stats().lost_total)
+        assert ([], 1) == (verified(queue.desk).problems, queue.stats().lost_total)
     bench.renew()
     await bench.open()
 

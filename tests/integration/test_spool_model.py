@@ -22,7 +22,8 @@ from spool_model import ERRORS, KEPT_S, TTL_S, Model, Row
 
 from edgeclient.core.job_events import SpoolDamaged
 from edgeclient.core.jobs import RUNNABLE, TERMINAL, Attempt, Job, JobKind, JobState, ResendPolicy
-from edgeclient.spool.operator import NotRetryableError, OperatorQueue
+from edgeclient.spool.desk import NotRetryableError
+from edgeclient.spool.operator import OperatorQueue
 from edgeclient.spool.sealing import PlainVault, Vault
 from edgeclient.spool.vault import KeyedVault
 from edgeclient.spool.verification import verified
@@ -329,7 +330,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.do(self.bench.close())
         with self._operator() as queue:
-            assert [] == verified(queue).problems
+            assert [] == verified(queue.desk).problems
         self.runner.close()
         shutil.rmtree(self.root)
 

@@ -124,7 +124,7 @@ async def _left(root: Path) -> Left:
     left = Left(jobs=jobs, lost=bench.spool.stats().lost_total)
     await bench.close()
     with OperatorQueue(bench.directory, vault=bench.vault, config=bench.config) as operator:
-        assert [] == verified(operator).problems
+        assert [] == verified(operator.desk).problems
     return left
 
 
