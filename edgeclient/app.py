@@ -129,6 +129,10 @@ def build(  # noqa: PLR0915  one long list of parts, without a decision in it
     def accounted(event: Event) -> None:
         kept.take(event)
 
+    async def forget(caller: str) -> None:  # what is kept of it beside its jobs
+        await kept.erase(caller)
+        await reuse.forget(caller)
+
     observe = Fanout(
         {
             "metrics": metrics.table,
@@ -182,6 +186,7 @@ def build(  # noqa: PLR0915  one long list of parts, without a decision in it
         demands=flow.demands,
         uplink=lambda: uplink.state,
         half_price=half_price,
+        forget=forget,
         observe=observe,
         clock=clock,
         rng=rng,

@@ -50,6 +50,15 @@ class Caching:
     open: Callable[[], Awaitable[None]] = _nothing_to_do
     close: Callable[[], Awaitable[None]] = _nothing_to_do
 
+    async def forget(self, caller: str) -> None:
+        """Take the answers of a caller out of the cache.
+
+        Raises:
+            CacheUnreachableError: A place could not be reached, so something may be left there.
+        """
+        if self.cache is not None:
+            await self.cache.forget(caller)
+
     def stats(self) -> CacheStats:
         """Counts of the cache."""
         return self.cache.stats() if self.cache is not None else CacheStats()

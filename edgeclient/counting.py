@@ -44,6 +44,7 @@ class Books:
 
     Attributes:
         take: Counts an event, one of `ACCOUNTED`.
+        erase: Forgets a caller's name.
         open, close: See `Daemon`; those of the queue included, for the books are kept there.
         background: What runs all the time.
         usage: Makes the page for `edgeclient usage`.
@@ -51,6 +52,7 @@ class Books:
     """
 
     take: Callable[[Event], None]
+    erase: Callable[[str], Awaitable[None]]
     open: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]
     background: Mapping[str, Work]
@@ -129,6 +131,7 @@ def books(
 
     return Books(
         take=accounting.take,
+        erase=accounting.erase,
         open=open_books,
         close=close_books,
         background=background,

@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeclient.config.schema import Config
@@ -32,6 +33,7 @@ from edgeclient.stages.idempotency import Idempotency
 from edgeclient.stages.served_only import ServedOnly
 
 if TYPE_CHECKING:
+    from edgeclient.spool.control import ControlSocket
     from edgeclient.spool.half_price.roads import Roads
     from edgeclient.spool.half_price.worker import HalfPriceWorker
     from edgeclient.spool.spool import SqliteSpool
@@ -44,6 +46,16 @@ async def _nothing_to_do() -> None:
 async def _all_done(_grace_s: float) -> bool:
     """Nor has it anything under way."""
     return True
+
+
+def _in_turn(*steps: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    """One after the other."""
+
+    async def all_of_them() -> None:
+        for step in steps:
+            await step()
+
+    return all_of_them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +96,7 @@ def durable(
     demands: Demands,
     uplink: Callable[[], Uplink],
     half_price: HalfPrice | None = None,
+    forget: Callable[[str], Awaitable[None]],
     observe: Observe,
     clock: Clock,
     rng: random.Random,
@@ -91,7 +104,8 @@ def durable(
     """Make and join what keeps requests, if the node has a place for them."""
     if not config.spool.directory:
         return Durable()
-    from edgeclient.spool.half_price.roads import Roads  # noqa: PLC0415  see the module
+    from edgeclient.spool.control import ControlSocket  # noqa: PLC0415  see the module
+    from edgeclient.spool.half_price.roads import Roads  # noqa: PLC0415
     from edgeclient.spool.spool import SqliteSpool  # noqa: PLC0415
     from edgeclient.spool.vault import vault_of  # noqa: PLC0415
 
@@ -142,7 +156,10 @@ def durable(
         deferring=Deferring(config.half_price),
         clock=clock,
     )
-    return _joined(spool, roads, feed, idempotency, jobs, drainers=drainers, workers=workers)
+    control = ControlSocket(
+        spool, directory=Path(config.spool.directory), end_attempt=end_attempt, forget=forget, observe=observe
+    )
+    return _joined(spool, roads, feed, idempotency, jobs, control=control, drainers=drainers, workers=workers)
 
 
 def _workers(
@@ -187,6 +204,7 @@ def _joined(
     idempotency: Idempotency,
     jobs: JobService,
     *,
+    control: "ControlSocket",
     drainers: Mapping[str, Drainer],
     workers: Mapping[str, "HalfPriceWorker"],
 ) -> Durable:
@@ -224,8 +242,8 @@ def _joined(
             **{name: drainer.run for name, drainer in drainers.items()},
             **{name: worker.run for name, worker in workers.items()},
         },
-        open=roads.open,
-        close=spool.close,
+        open=_in_turn(roads.open, control.open),
+        close=_in_turn(control.close, spool.close),
         stop=stop,
         drained=drained,
         uplink_changed=uplink_changed,

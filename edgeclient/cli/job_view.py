@@ -1,29 +1,20 @@
-"""How a job is shown, whether it came through the node or out of the files: one dictionary, with the names of the API.
+"""How a job is shown, whether a node told it to its caller or the queue to an operator (`spool/job_view.py`)."""
 
-States, priorities and policies are the words of the API without their prefix, in lower case. Prompts and answers are
-in it only where somebody asked for content.
-"""
-
-import datetime as dt
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
-from google.protobuf.message import Message
 
 from edgeclient.cli.exit_codes import ExitCode
 from edgeclient.cli.failure import Failure
 from edgeclient.cli.output import message_json, printable, write_json
 from edgeclient.cli.text_table import table
-from edgeclient.core.jobs import Job
-from edgeclient.v1 import chat_pb2, job_pb2
-
-View = dict[str, Any]
+from edgeclient.spool.job_view import View, priority_word
+from edgeclient.v1 import job_pb2
 
 _HEADER = ("JOB", "STATE", "PRIORITY", "ATTEMPTS", "CREATED", "LABEL")
 _RETRIES_HEADER = ("JOB", "WAS", "SENT AGAIN AS", "CALLER", "LABEL")
-_TIMES = ("create", "expire", "next_attempt", "end", "purge")
 _LONGEST_LABEL = 40
 
 
@@ -31,30 +22,8 @@ def view_of_message(job: job_pb2.Job) -> View:
     """A job as the node tells it."""
     view = message_json(job)
     view["state"] = job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_").lower()
-    view["priority"] = _priority(job.priority)
+    view["priority"] = priority_word(job.priority)
     return view
-
-
-def view_of_row(job: Job) -> View:
-    """A job as the files hold it: with its caller, and with the states of the queue itself."""
-    view: View = {
-        "id": job.id,
-        "caller": job.caller,
-        "kind": job.kind.name.lower(),
-        "state": job.state.name.lower(),
-        "priority": _priority(job.priority),
-        "attempt_count": job.attempt_count,
-        "revision": str(job.revision),
-        "idempotency_key": job.idempotency_key,
-        "conversation_id": job.conversation_id,
-        "label": job.label,
-        "resend_policy": job.resend_policy.name.lower(),
-        "batch_id": job.batch_id,
-    }
-    view |= {f"{name}_time": _time(moment) for name in _TIMES if (moment := getattr(job, f"{name}_ms"))}
-    parts: Mapping[str, Message | None] = {"request": job.request, "response": job.response, "error": job.error}
-    view |= {name: message_json(part) for name, part in parts.items() if part is not None}
-    return {name: value for name, value in view.items() if value != ""}
 
 
 def jobs_table(views: Sequence[View]) -> str:
@@ -118,13 +87,3 @@ def _row(view: View, *, with_caller: bool) -> tuple[str, ...]:
 def _label(view: View) -> str:
     label = str(view.get("label", "-"))
     return label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…"
-
-
-def _priority(number: int) -> str:
-    value = chat_pb2.Priority.DESCRIPTOR.values_by_number.get(number)
-    return value.name.removeprefix("PRIORITY_").lower() if value else str(number)
-
-
-def _time(moment_ms: int) -> str:
-    moment = dt.datetime.fromtimestamp(moment_ms / 1000, dt.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

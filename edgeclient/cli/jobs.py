@@ -1,7 +1,8 @@
 """`edgeclient jobs`: see what the durable queue holds, and mend it.
 
-By default a command asks the running node at --address, and sees the caller's own jobs. With --directory or --config it
-opens the queue's files itself, sees the jobs of all callers, and is refused while a daemon has them.
+By default a command asks the running node at --address as a device would, and sees the caller's own jobs. With
+--directory or --config it is an operator's, and sees the jobs of all callers: through the daemon while it runs, in the
+files themselves while it does not.
 """
 
 import asyncio
@@ -13,15 +14,14 @@ from typing import Any, TypeVar
 import click
 
 from edgeclient.cli.connection import Connection, connection_options
-from edgeclient.cli.exit_codes import ExitCode, exit_code_help
-from edgeclient.cli.failure import Failure
-from edgeclient.cli.job_view import View, flat, found, jobs_table, tell
+from edgeclient.cli.exit_codes import exit_code_help
+from edgeclient.cli.job_view import flat, found, jobs_table, tell
 from edgeclient.cli.jobs_door import FILE_STATES, NODE_STATES, JobsDoor
 from edgeclient.cli.jobs_files import Files, files_options
 from edgeclient.cli.jobs_mend import rekey, retry, verify
 from edgeclient.cli.jobs_node import node_door
 from edgeclient.cli.output import printable, write_json
-from edgeclient.config.setting import SettingError
+from edgeclient.spool.job_view import View
 
 Result = TypeVar("Result")
 
@@ -30,11 +30,9 @@ Examples:
   edgeclient jobs ls --state failed               of the running node, your own
   edgeclient jobs show 0197f7c2 --content
   edgeclient jobs export > jobs.jsonl
-  systemctl stop edgeclient
   edgeclient jobs ls --config /etc/edgeclient/edgeclient.toml --state uncertain
   edgeclient jobs retry --state uncertain         of all callers; may be billed twice
   edgeclient jobs retry --state dead --state failed --yes
-  systemctl start edgeclient
   edgeclient jobs verify --directory /var/lib/edgeclient/spool
 """
 _states_option = click.option(
@@ -44,7 +42,7 @@ _states_option = click.option(
     type=click.Choice(list(dict.fromkeys(NODE_STATES + FILE_STATES)), case_sensitive=False),
     help="Only jobs in this state; may be repeated.",
 )
-_caller_option = click.option("--caller", default="", help="Only jobs of this caller; needs the files.")
+_caller_option = click.option("--caller", default="", help="Only jobs of this caller; for operators.")
 _json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
 _content_option = click.option("--content", is_flag=True, help="Prompts and answers too.")
 _yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -55,8 +53,9 @@ _ids_argument = click.argument("ids", nargs=-1, metavar="JOB...")
 def jobs() -> None:
     """See and mend the durable queue.
 
-    A command asks the running node at --address and sees your own jobs. With --directory or --config it opens the files
-    of a stopped node and sees the jobs of all callers. `retry`, `verify`, `rekey` and `erase --caller` need the files.
+    A command asks the running node at --address and sees your own jobs. With --directory or --config it sees the jobs
+    of all callers: through the daemon that has the files, or in the files of a stopped one. `retry`, `verify` and
+    `erase --caller` are for operators only, and so is `rekey`, which wants the daemon stopped.
     """
 
 
@@ -168,9 +167,7 @@ def erase(
         what = f"everything of caller {caller!r}" if caller else f"{len(ids)} job(s)"
         click.confirm(f"Destroy {what} for ever?", abort=True, err=True)
     if caller and files is not None:
-        with files.opened() as queue:
-            count = queue.erase_caller(caller)
-        _forget_answers(files, caller)
+        count = asyncio.run(_erased_caller(files, caller))
     else:
 
         async def erased(door: JobsDoor) -> int:
@@ -185,19 +182,9 @@ def erase(
         click.echo(f"erased {count}")
 
 
-def _forget_answers(files: Files, caller: str) -> None:
-    """Take the answers of a caller out of the places where they outlive the daemon."""
-    if files.node is None:
-        return
-    from edgeclient.caching import forgotten  # noqa: PLC0415  loads SQLite, and perhaps the client of Redis
-    from edgeclient.core.cache import CacheUnreachableError  # noqa: PLC0415
-
-    try:
-        asyncio.run(forgotten(files.node, caller))
-    except SettingError as error:
-        raise Failure(ExitCode.CONFIG, "the jobs are erased; not so the cache:", details=error.problems) from error
-    except CacheUnreachableError as error:
-        raise Failure(ExitCode.UNAVAILABLE, f"the jobs are erased; {error}; erase the caller again") from error
+async def _erased_caller(files: Files, caller: str) -> int:
+    async with files.door() as door:
+        return await door.erased_caller(caller)
 
 
 @jobs.command("stats")
@@ -237,7 +224,7 @@ def _with_door(
 
 def _need_files(files: Files | None, option: str, *, is_used: bool) -> None:
     if is_used and files is None:
-        raise click.UsageError(f"{option} needs the files of a stopped node: add --config or --directory")
+        raise click.UsageError(f"{option} is for operators: add --config or --directory")
 
 
 def _need_some(ids: Sequence[str]) -> None:

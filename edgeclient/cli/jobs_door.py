@@ -1,14 +1,13 @@
-"""What the commands of `jobs` ask, of a running node or of the files of a stopped one.
+"""What the commands of `jobs` ask, and of whom.
 
-Two doors to the same jobs, and they differ in what they may do. The node's API shows a caller its own jobs. The files
-show an operator everything, and are nobody's but the daemon's while it runs. So whoever needs all callers, a retry or
-a check stops the daemon first; there is no third way round its back.
+A device's door is the node's API, which shows a caller its own jobs. An operator's doors show everything: the files of
+a stopped node, or the control socket of the daemon that has them. Nobody goes round the back of a daemon.
 """
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
-from edgeclient.cli.job_view import View
+from edgeclient.spool.job_view import View
 
 NODE_STATES = ("pending", "running", "succeeded", "failed", "cancelled", "expired")
 FILE_STATES = (
@@ -48,3 +47,31 @@ class JobsDoor(Protocol):
     async def counted(self) -> dict[str, Any]:
         """Counts of the queue."""
         ...
+
+
+class OperatorDoor(JobsDoor, Protocol):
+    """The commands of who may have the files."""
+
+    async def retryable(self, states: Sequence[str]) -> tuple[list[str], int]:
+        """Jobs that can be sent again, oldest first, and how many cannot because their request is gone."""
+        ...
+
+    async def retried(self, job_id: str) -> View | None:
+        """Send a job again; what is sent, with `retry_of` and `was`, or None if there is no such job.
+
+        Raises:
+            NotDoneError: It cannot be sent again.
+        """
+        ...
+
+    async def erased_caller(self, caller: str) -> int:
+        """Destroy all that the node keeps of a caller; returns how many jobs that were."""
+        ...
+
+    async def verified(self) -> View:
+        """The `problems`, and `counts` of what was looked at."""
+        ...
+
+
+class NotDoneError(Exception):
+    """What was asked cannot be done; says why."""

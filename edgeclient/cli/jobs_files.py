@@ -1,4 +1,4 @@
-"""The files of a stopped node, as the commands of `jobs` get at them."""
+"""The files of a node, as the commands of `jobs` get at them: through its daemon while it runs."""
 
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -11,12 +11,14 @@ import click
 
 from edgeclient.cli.exit_codes import ExitCode
 from edgeclient.cli.failure import Failure
-from edgeclient.cli.job_view import View, view_of_row
+from edgeclient.cli.jobs_control import control_door
+from edgeclient.cli.jobs_door import NotDoneError, OperatorDoor
 from edgeclient.cli.settings import load_or_fail
 from edgeclient.config.schema import Config
 from edgeclient.config.setting import SettingError
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.jobs import Job
+from edgeclient.spool.job_view import View, view_of_row, view_of_stats
 
 _OPTIONS = (
     click.option(
@@ -24,7 +26,7 @@ _OPTIONS = (
         "file",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="The stopped daemon's configuration: names the files of the queue.",
+        help="The daemon's configuration: names the files of the queue.",
     ),
     click.option(
         "--directory",
@@ -67,7 +69,7 @@ class Files:
         try:
             queue = OperatorQueue(directory, vault=vault_of(self.config.encryption_key_file), config=self.config)
         except QueueInUseError as error:
-            advice = "Stop the daemon first, or ask it: leave out --config and --directory."
+            advice = "Stop the daemon first."
             raise Failure(ExitCode.TEMPORARY, str(error), details=[advice]) from error
         except QueueUnusableError as error:
             raise Failure(ExitCode.CONFIG, str(error)) from error
@@ -80,17 +82,31 @@ class Files:
             raise Failure(ExitCode.CONFIG, str(error)) from error
 
     @asynccontextmanager
-    async def door(self) -> AsyncIterator["FilesDoor"]:
-        """The queue for commands that work either way."""
+    async def door(self) -> AsyncIterator[OperatorDoor]:
+        """The queue: of the daemon that has it, else the files themselves.
+
+        Raises:
+            Failure: There is none, or a daemon has it and does not answer.
+        """
+        async with control_door(Path(self.config.directory)) as door:
+            if door is not None:
+                yield door
+                return
         with self.opened() as queue:
-            yield FilesDoor(queue)
+            yield FilesDoor(queue, node=self.node)
 
 
 class FilesDoor:
-    """A `JobsDoor` into the files."""
+    """An `OperatorDoor` into the files.
 
-    def __init__(self, queue: Any) -> None:
+    Args:
+        queue: An `OperatorQueue`.
+        node: The whole configuration, for what the node keeps beside its jobs; None: only a folder was named.
+    """
+
+    def __init__(self, queue: Any, *, node: Config | None) -> None:
         self._queue = queue
+        self._node = node
 
     async def listed(self, *, states: Sequence[str], caller: str, limit: int, content: bool) -> AsyncIterator[View]:
         """Jobs and live calls of all callers."""
@@ -109,19 +125,52 @@ class FilesDoor:
         """Destroy its content."""
         self._queue.erase(job_id)
 
-    async def counted(self) -> dict[str, Any]:
+    async def erased_caller(self, caller: str) -> int:
+        """Destroy all that the node keeps of a caller: its jobs, its sums, and its answers that outlive the daemon."""
+        count: int = self._queue.erase_caller(caller)
+        if self._node is not None:
+            await _forget_answers(self._node, caller)
+        return count
+
+    async def retryable(self, states: Sequence[str]) -> tuple[list[str], int]:
+        """Jobs that can be sent again."""
+        found: tuple[list[str], int] = self._queue.retryable(states)
+        return found
+
+    async def retried(self, job_id: str) -> View | None:
+        """Send a job again."""
+        from edgeclient.spool.desk import NotRetryableError  # noqa: PLC0415  see `opened`
+
+        try:
+            retried = self._queue.retry(job_id)
+        except NotRetryableError as error:
+            raise NotDoneError(str(error)) from None
+        if retried is None:
+            return None
+        return view_of_row(retried.job) | {"retry_of": retried.job_id, "was": retried.was.name.lower()}
+
+    async def counted(self) -> View:
         """All counts."""
-        stats = self._queue.stats()
-        return {
-            "by_state": {state.name.lower(): count for state, count in stats.by_state.items()},
-            "accepted_total": stats.accepted_total,
-            "purged_total": stats.purged_total,
-            "uncertain_total": stats.uncertain_total,
-            "resent_total": stats.resent_total,
-            "lost_total": stats.lost_total,
-            "bytes_used": stats.bytes_used,
-            "free_bytes": stats.free_bytes,
-        }
+        return view_of_stats(self._queue.stats())
+
+    async def verified(self) -> View:
+        """Look at everything."""
+        from edgeclient.spool.verification import verified  # noqa: PLC0415  see `opened`
+
+        report = verified(self._queue.desk)
+        return {"problems": report.problems, "counts": report.counts}
+
+
+async def _forget_answers(config: Config, caller: str) -> None:
+    from edgeclient.caching import forgotten  # noqa: PLC0415  loads SQLite, and perhaps the client of Redis
+    from edgeclient.core.cache import CacheUnreachableError  # noqa: PLC0415
+
+    try:
+        await forgotten(config, caller)
+    except SettingError as error:
+        raise Failure(ExitCode.CONFIG, "the jobs are erased; not so the cache:", details=error.problems) from error
+    except CacheUnreachableError as error:
+        raise Failure(ExitCode.UNAVAILABLE, f"the jobs are erased; {error}; erase the caller again") from error
 
 
 def files_options(command: Callable[..., Any]) -> Callable[..., Any]:

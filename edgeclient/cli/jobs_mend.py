@@ -1,22 +1,24 @@
-"""The commands of `jobs` that work on the files of a stopped node and in no other way.
+"""The commands of `jobs` that are an operator's alone.
 
-A retry overrides the policy of who submitted the job, and a check reads every byte: neither is for the API of devices,
-and neither may happen behind the back of a daemon.
+A retry overrides the policy of who submitted the job, a check reads every byte, and another node key wants the files
+to itself: none of it is for the API of devices.
 """
 
+import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from edgeclient.cli.exit_codes import ExitCode
 from edgeclient.cli.failure import Failure
-from edgeclient.cli.job_view import View, flat, no_job, retries_table, view_of_row
+from edgeclient.cli.job_view import flat, no_job, retries_table
+from edgeclient.cli.jobs_door import NotDoneError
 from edgeclient.cli.jobs_files import Files, files_required
 from edgeclient.cli.output import printable, write_json
 from edgeclient.config.setting import SettingError
+from edgeclient.spool.job_view import View
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
@@ -36,9 +38,6 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="For program
 def retry(*, ids: tuple[str, ...], states: tuple[str, ...], yes: bool, as_json: bool, files: Files) -> None:
     """Send jobs again that did not succeed: UNCERTAIN, DEAD, FAILED or EXPIRED ones.
 
-    Works on the files of a stopped node only: stop it, retry, start it again. A restart keeps all jobs, and begins
-    with them at once.
-
     An UNCERTAIN job goes back into the queue as it is. It was perhaps billed already, and is billed again then.
 
     One that has ended stays as it is. Its request goes to a new job with an id of its own, the same caller,
@@ -49,15 +48,7 @@ def retry(*, ids: tuple[str, ...], states: tuple[str, ...], yes: bool, as_json: 
     """
     if bool(ids) == bool(states):
         raise click.UsageError("give job ids, or --state")
-    with files.opened() as queue:
-        chosen, gone = (list(ids), 0) if ids else queue.retryable(states)
-        if chosen and not yes:
-            click.confirm(
-                f"Send {len(chosen)} job(s) again? What was perhaps billed already is billed again then.",
-                abort=True,
-                err=True,
-            )
-        views, refusals = _retried(queue, chosen)
+    chosen, gone, views, refusals = asyncio.run(_retried(files, ids, states, yes=yes))
     if as_json:
         write_json(views, indent=2)
     elif views:
@@ -76,18 +67,22 @@ def retry(*, ids: tuple[str, ...], states: tuple[str, ...], yes: bool, as_json: 
 def verify(*, as_json: bool, files: Files) -> None:
     """Check the whole queue: the file, every checksum, every key, and that no job is missing.
 
-    Exit code 65 if something is wrong. It repairs nothing: the daemon does at its start.
+    Exit code 65 if something is wrong. It repairs nothing: the daemon does at its start. A daemon that runs looks
+    itself, and takes nothing into the queue meanwhile.
     """
-    from edgeclient.spool.verification import verified  # noqa: PLC0415  not for those who ask the node
 
-    with files.opened() as queue:
-        report = verified(queue.desk)
+    async def checked() -> View:
+        async with files.door() as door:
+            return await door.verified()
+
+    report = asyncio.run(checked())
+    problems, counts = report["problems"], report["counts"]
     if as_json:
-        write_json({"problems": report.problems, **report.counts}, indent=2)
+        write_json({"problems": problems, **counts}, indent=2)
     else:
-        click.echo("\n".join(f"{name + ':':<24}{value}" for name, value in flat(report.counts)))
-        click.echo("sound" if not report.problems else "\n".join(f"PROBLEM {problem}" for problem in report.problems))
-    if report.problems:
+        click.echo("\n".join(f"{name + ':':<24}{value}" for name, value in flat(counts)))
+        click.echo("sound" if not problems else "\n".join(f"PROBLEM {problem}" for problem in problems))
+    if problems:
         raise click.exceptions.Exit(ExitCode.DATA)
 
 
@@ -125,20 +120,28 @@ def rekey(*, new_key_file: Path, as_json: bool, files: Files) -> None:
         click.echo(f"rekeyed {count} caller(s); now set spool.encryption_key_file to {new_key_file}")
 
 
-def _retried(queue: Any, ids: Sequence[str]) -> tuple[list[View], list[str]]:
-    """What is sent again, and why the rest is not."""
-    from edgeclient.spool.desk import NotRetryableError  # noqa: PLC0415  as above
-
-    views, refusals = [], []
-    for job_id in ids:
-        try:
-            retried = queue.retry(job_id)
-        except NotRetryableError as error:
-            refusals.append(str(error))
-            continue
-        if retried is None:
-            refusals.append(no_job(job_id))
-        else:
-            was = {"retry_of": retried.job_id, "was": retried.was.name.lower()}
-            views.append(view_of_row(retried.job) | was)
-    return views, refusals
+async def _retried(
+    files: Files, ids: Sequence[str], states: Sequence[str], *, yes: bool
+) -> tuple[Sequence[str], int, list[View], list[str]]:
+    """Which jobs were chosen, how many have no request any more, what is sent again, and why the rest is not."""
+    views: list[View] = []
+    refusals: list[str] = []
+    async with files.door() as door:
+        chosen, gone = (list(ids), 0) if ids else await door.retryable(states)
+        if chosen and not yes:
+            click.confirm(
+                f"Send {len(chosen)} job(s) again? What was perhaps billed already is billed again then.",
+                abort=True,
+                err=True,
+            )
+        for job_id in chosen:
+            try:
+                view = await door.retried(job_id)
+            except NotDoneError as error:
+                refusals.append(str(error))
+                continue
+            if view is None:
+                refusals.append(no_job(job_id))
+            else:
+                views.append(view)
+    return chosen, gone, views, refusals

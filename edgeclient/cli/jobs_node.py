@@ -10,9 +10,10 @@ from typing import Any
 from grpc import StatusCode
 
 from edgeclient.cli.connection import Connection
-from edgeclient.cli.job_view import View, view_of_message
+from edgeclient.cli.job_view import view_of_message
 from edgeclient.cli.report import failures_told
 from edgeclient.client import EdgeClient, EdgeError
+from edgeclient.spool.job_view import View
 from edgeclient.v1 import job_pb2
 
 _TIMEOUT_S = 30.0

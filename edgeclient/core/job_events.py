@@ -120,3 +120,14 @@ class SpoolFellBack(Event):
 
     commits: int
     lost: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorDoorClosed(Event):
+    """The socket through which operators reach the queue of a running node could not be made; all else works.
+
+    Attributes:
+        problem: What the system said.
+    """
+
+    problem: str

@@ -28,6 +28,7 @@ from edgeclient.core.events import (
 from edgeclient.core.job_events import (
     JobFinished,
     JobStarted,
+    OperatorDoorClosed,
     SpoolDamaged,
     SpoolFailed,
     SpoolFellBack,
@@ -187,6 +188,12 @@ LINES: Final[dict[type[Event], Line | Choice | None]] = {
         word="spool_damaged",
         sentence="The queue was damaged: {saved} rows saved, {spoilt} of them dead for it, {lost} lost;"
         " the damaged file is {moved_to}",
+    ),
+    OperatorDoorClosed: Line(
+        level="warning",
+        word="operator_door_closed",
+        sentence="`edgeclient jobs --config` will not reach this node while it runs: control.sock cannot be made beside"
+        " the queue ({problem})",
     ),
     SpoolFellBack: Line(
         level="error",

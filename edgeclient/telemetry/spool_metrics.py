@@ -9,7 +9,15 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from edgeclient.core.events import Event
-from edgeclient.core.job_events import JobFinished, JobStarted, SpoolDamaged, SpoolFailed, SpoolFellBack, SpoolPaused
+from edgeclient.core.job_events import (
+    JobFinished,
+    JobStarted,
+    OperatorDoorClosed,
+    SpoolDamaged,
+    SpoolFailed,
+    SpoolFellBack,
+    SpoolPaused,
+)
 from edgeclient.core.jobs import JobState, SpoolStats
 from edgeclient.telemetry import spool_names
 from edgeclient.telemetry.fanout import Subscriber
@@ -41,6 +49,7 @@ class SpoolMetrics:
             SpoolFailed: lambda _: self._failures.cell("unusable").add(),
             SpoolDamaged: lambda _: self._failures.cell("damaged").add(),  # what is lost is counted by the queue
             SpoolFellBack: lambda _: self._failures.cell("fell_back").add(),
+            OperatorDoorClosed: lambda _: self._failures.cell("control_socket").add(),
         }
 
     def started(self, event: JobStarted) -> None:

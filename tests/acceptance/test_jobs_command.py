@@ -1,5 +1,6 @@
 """`edgeclient jobs` against a running node, and beside one."""
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -50,14 +51,31 @@ async def test_a_caller_sees_and_erases_its_own_jobs_through_the_node(node: Node
     assert 0 == json.loads((await jobs(node, "stats", "--json")).out)["pending_jobs"]
 
 
-async def test_the_files_of_a_running_node_are_its_own(node: Node) -> None:
-    refused = await command("jobs", "verify", "--config", node.config)
-    assert 75 == refused.code
-    assert "is in use by a daemon" in refused.err
-    refused = await command("jobs", "retry", "--state", "dead", "--config", node.config)
-    assert 75 == refused.code
-    assert "Stop the daemon first" in refused.err
+async def test_operator_mends_the_queue_of_a_running_node(node: Node) -> None:
+    async with EdgeClient(node.listen) as device:
+        for number in range(3):
+            await device.wait_job((await device.submit(f"question {number}")).id, timeout_s=20)
 
-    assert 0 == await node.stop()
     verified = await command("jobs", "verify", "--config", node.config)
     assert (0, "sound") == (verified.code, verified.out.splitlines()[-1])
+    listed = json.loads((await command("jobs", "ls", "--config", node.config, "--json")).out)
+    assert [("anonymous", "succeeded")] * 3 == [(job["caller"], job["state"]) for job in listed]
+    refused = await command("jobs", "retry", listed[0]["id"], "--yes", "--config", node.config)
+    assert (65, f"Error: job {listed[0]['id']} is SUCCEEDED, not UNCERTAIN, FAILED, DEAD or EXPIRED\n") == (
+        refused.code,
+        refused.err,
+    )
+    erased = await command("jobs", "erase", "--caller", "anonymous", "--yes", "--config", node.config)
+    assert (0, "erased 3\n") == (erased.code, erased.out)
+    exported = await command("jobs", "export", "--config", node.config)
+    assert "question" not in exported.out
+
+
+async def test_another_node_key_wants_the_daemon_stopped(node: Node, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(base64.b64encode(bytes(range(32))))
+    key.chmod(0o400)
+    refused = await command("jobs", "rekey", "--new-key-file", key, "--config", node.config)
+    assert 75 == refused.code
+    assert "is in use by a daemon" in refused.err
+    assert "Stop the daemon first" in refused.err

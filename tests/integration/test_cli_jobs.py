@@ -159,12 +159,6 @@ async def test_retry_sends_what_it_can_and_says_what_not(failed: Path) -> None:
     )
 
 
-async def test_retry_says_that_it_wants_a_stopped_node() -> None:
-    told = await command("jobs", "retry", "--help")
-
-    assert "Works on the files of a stopped node only" in told.out
-
-
 async def test_export_writes_a_line_per_job_with_content(directory: Path, tmp_path: Path) -> None:
     target = tmp_path / "jobs.jsonl"
     result = await command("jobs", "export", "--directory", directory, "-o", target)
@@ -269,7 +263,7 @@ async def test_a_queue_in_use_is_refused_with_advice(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("ls", "--caller", "device-7"), "--caller needs the files of a stopped node: add --config or --directory"),
+        (("ls", "--caller", "device-7"), "--caller is for operators: add --config or --directory"),
         (("ls", "--state", "uncertain"), "--state uncertain is none of the node's API; add --config or --directory"),
         (("erase",), "give job ids, or --caller"),
         (("cancel",), "give at least one job id"),

@@ -9,7 +9,7 @@ import apsw
 import pytest
 from harness.half_price import CALLER, Desk, Power, bills, desk
 
-from edgeclient.cli.job_view import jobs_table, view_of_row
+from edgeclient.cli.job_view import jobs_table
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.events import Event, Uplink
 from edgeclient.core.half_price_events import (
@@ -23,6 +23,7 @@ from edgeclient.core.half_price_events import (
 from edgeclient.core.job_events import SpoolDamaged
 from edgeclient.core.jobs import Job, JobState
 from edgeclient.simulator import Batch, BatchPace, Fault, Kind, Simulator, SimulatorConfig
+from edgeclient.spool.job_view import view_of_row
 from edgeclient.spool.operator import OperatorQueue
 from edgeclient.spool.sealing import PlainVault
 

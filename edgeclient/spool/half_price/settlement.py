@@ -3,12 +3,11 @@
 Each may be done again: lines that were accounted for before are left out.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from itertools import count
 
-from edgeclient.core.half_price import BatchProvider, FinishAnswer, LineResult
-from edgeclient.core.models import ModelSpec
+from edgeclient.core.half_price import HalfPrice, LineResult
 from edgeclient.core.ports import Clock, Observe
 from edgeclient.policy.provider_batch import Rest
 from edgeclient.spool.half_price import batch_rows, bookings
@@ -24,9 +23,7 @@ class Settlement:
 
     Args:
         spool: Where batches are stored.
-        provider: The provider.
-        model_of: The model of an id.
-        finish: Completes answers.
+        half_price: The provider.
         judge: See `bookings`.
         purse: Holds the money of callers.
         observe: Takes facts.
@@ -37,18 +34,16 @@ class Settlement:
         self,
         spool: SqliteSpool,
         *,
-        provider: BatchProvider,
-        model_of: Callable[[str], ModelSpec],
-        finish: FinishAnswer,
+        half_price: HalfPrice,
         judge: Judge,
         purse: Purse,
         observe: Observe,
         clock: Clock,
     ) -> None:
         self._spool = spool
-        self._provider = provider
-        self._model_of = model_of
-        self._finish = finish
+        self._provider = half_price.files
+        self._model_of = half_price.model_of
+        self._finish = half_price.finish
         self._judge = judge
         self._purse = purse
         self._observe = observe

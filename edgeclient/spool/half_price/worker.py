@@ -84,29 +84,18 @@ class HalfPriceWorker:
         self._observe = observe
         self._clock, self._rng = clock, rng
         self._backoff = Backoff(initial_s=min(config.poll_s, _LONGEST_PAUSE_S), max_s=_LONGEST_PAUSE_S)
+        settlement = Settlement(
+            spool, half_price=half_price, judge=self._judged, purse=purse, observe=observe, clock=clock
+        )
+        files = self._provider
         self._course = Course(
-            spool,
-            roads,
-            provider=half_price.files,
-            config=config,
-            settlement=Settlement(
-                spool,
-                provider=half_price.files,
-                model_of=half_price.model_of,
-                finish=half_price.finish,
-                judge=self._judged,
-                purse=purse,
-                observe=observe,
-                clock=clock,
-            ),
-            observe=observe,
-            rng=rng,
+            spool, roads, provider=files, config=config, settlement=settlement, observe=observe, rng=rng
         )
         self._wake = asyncio.Event()
         self._gathering = Gathering(
             spool,
             roads,
-            provider=half_price.files,
+            provider=files,
             config=config,
             admit=admit,
             purse=purse,
