@@ -1,15 +1,15 @@
 """Empties the queue: takes jobs in fair order, as many at a time as the lane permits, and sees each attempt through.
 
 It keeps a picture of what waits in memory (`waiting_room.py`), filled from the storage at the start and kept true by
-the feed of changes; the storage decides all the same, for `begin` hands out a job once and refuses what is over. A job
-that fails, however it fails, stops nobody but its own conversation.
+the feed of changes (`intake.py`); the storage decides all the same, for `begin` hands out a job once and refuses what
+is over. A job that fails, however it fails, stops nobody but its own conversation.
 
 Stopping: `stop` takes no new jobs, `drained` waits for those that run, and cancelling `run` cuts off the rest. What is
 cut off stays SENDING in the storage and is UNCERTAIN at the next start.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from random import Random
 from sys import maxsize
@@ -17,19 +17,18 @@ from sys import maxsize
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.call import Handler
 from edgeclient.core.companion import companion
-from edgeclient.core.errors import CallError, reason_name
+from edgeclient.core.errors import reason_name
 from edgeclient.core.events import Event, Uplink
 from edgeclient.core.job_events import JobFinished
 from edgeclient.core.jobs import RUNNABLE, TERMINAL, Job, JobKind, JobState, Waiting
 from edgeclient.core.ports import Clock, Observe
 from edgeclient.core.spool import Spool
 from edgeclient.spool.closed_models import ClosedModels
-from edgeclient.spool.job_run import Admit, JobRun, Runner, defect
-from edgeclient.spool.lane import STORAGE_PAUSE_S, Lane
+from edgeclient.spool.intake import Intake
+from edgeclient.spool.job_run import Admit, JobRun, defect
+from edgeclient.spool.lane import Lane
+from edgeclient.spool.runner import Runner
 from edgeclient.spool.waiting_room import WaitingRoom
-
-SWEEP_S = 30.0
-"""How often what is over and what was kept long enough is looked for, if nothing is known to be due."""
 
 _DEFECT_PAUSE_S = 60.0
 _ENDED = TERMINAL | {JobState.UNCERTAIN}
@@ -65,7 +64,6 @@ class Drainer:
         clock: Clock,
         rng: Random,
     ) -> None:
-        self._spool = spool
         self._observe = observe
         self._clock = clock
         self._lane = Lane(config, uplink=uplink, places=places, observe=observe, clock=clock, rng=rng)
@@ -81,12 +79,14 @@ class Drainer:
             clock=clock,
             rng=rng,
         )
+        self._intake = Intake(
+            spool, lane=self._lane, loaded=self._loaded, changed=self._take, observe=observe, clock=clock
+        )
         self._rebooted = rebooted
+        self._starts = True
         self._room = WaitingRoom(clock=clock)
         self._running: dict[str, JobRun] = {}
-        self._stale = False
         self._wake = asyncio.Event()
-        self._overdue = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -101,8 +101,8 @@ class Drainer:
     async def run(self) -> None:
         """Send until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow(), name="spool changes")
-            group.create_task(self._sweep(), name="spool sweep")
+            group.create_task(self._intake.follow(), name="spool changes")
+            group.create_task(self._intake.sweep(), name="spool sweep")
             while True:
                 self._wake.clear()
                 self._begin_due(group)
@@ -139,9 +139,8 @@ class Drainer:
         self._wake.set()
 
     def storage_recovered(self, _event: Event) -> None:
-        """Take the fact that the storage works again; changes may have been committed there that nobody was told of."""
-        self._stale = True
-        self._overdue.set()
+        """Take the fact that the storage works again."""
+        self._intake.storage_recovered()
 
     def key_changed(self, _event: Event) -> None:
         """Take the fact that there is a new API key."""
@@ -152,7 +151,7 @@ class Drainer:
 
     def _begin_due(self, group: asyncio.TaskGroup) -> None:
         if self._room.has_overdue():
-            self._overdue.set()
+            self._intake.sweep_now()
         while len(self._running) < self._lane.limit(self._clock.monotonic_s()):
             self._models.call_due(self._room.call_up)
             job = self._room.next()
@@ -209,34 +208,14 @@ class Drainer:
         if run.model and run.model not in self._models:
             self._room.call_back(run.model)
 
-    async def _follow(self) -> None:
-        """Keep the picture true."""
-        starts = True
-        while True:
-            changes = self._spool.changes()
-            try:
-                await self._load()
-                if starts and self._room and self._rebooted():
-                    self._lane.resume()
-                starts = False
-                async for job in changes:
-                    self._take(job)
-            except Exception as error:  # noqa: BLE001  the picture is made anew
-                await self._storage_failed("spool changes", error)
-            else:
-                return  # the storage is closed
-
-    async def _load(self) -> None:
-        self._stale = False
-        try:
-            jobs = await self._spool.waiting()
-        except CallError:
-            self._stale = True
-            raise
-        self._lane.storage_worked()
+    def _loaded(self, jobs: Iterable[Waiting]) -> None:
+        """Learn of all that wait."""
         for job in jobs:
             if job.id not in self._running:
                 self._room.enter(job)
+        if self._starts and self._room and self._rebooted():
+            self._lane.resume()
+        self._starts = False
         self._wake.set()
 
     def _take(self, job: Job) -> None:
@@ -255,34 +234,6 @@ class Drainer:
             if known is not None and job.state in _ENDED:
                 self._finished(job, create_ms=known.create_ms)
         self._wake.set()
-
-    async def _sweep(self) -> None:
-        """Ask the storage to look for what is over, regularly and when something is due."""
-        while True:
-            async with companion(self._overdue_after(SWEEP_S), name="spool sweep alarm"):
-                await self._overdue.wait()
-            self._overdue.clear()
-            try:
-                if self._stale:
-                    await self._load()
-                await self._spool.sweep()
-            except Exception as error:  # noqa: BLE001  jobs are sent all the same
-                await self._storage_failed("spool sweep", error)
-                self._overdue.set()
-            else:
-                self._lane.storage_worked()
-
-    async def _overdue_after(self, delay_s: float) -> None:
-        await self._clock.sleep(delay_s)
-        self._overdue.set()
-
-    async def _storage_failed(self, where: str, error: Exception) -> None:
-        """Tell it and wait a little."""
-        if isinstance(error, CallError):
-            self._lane.storage_failed(error)
-        else:
-            self._observe(defect("", where, error))
-        await self._clock.sleep(STORAGE_PAUSE_S)
 
     def _finished(self, job: Job, *, create_ms: int, model: str = "") -> None:
         error = job.error

@@ -22,7 +22,7 @@ from edgeclient.core.errors import (
 from edgeclient.core.events import DefectFound, KeyChanged, RetryScheduled, Uplink
 from edgeclient.core.job_events import JobFinished, JobStarted, SpoolPaused, SpoolRecovered, SpoolResumed
 from edgeclient.core.jobs import Attempt, Job, JobKind, JobState, ResendPolicy
-from edgeclient.spool.drainer import SWEEP_S
+from edgeclient.spool.intake import SWEEP_S
 from edgeclient.spool.lane import STORAGE_PAUSE_S
 from edgeclient.v1 import chat_pb2
 
