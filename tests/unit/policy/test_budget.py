@@ -67,7 +67,7 @@ def test_who_is_over_budget_is_told_the_setting_and_when_the_day_ends() -> None:
     assert isinstance(error, Throttled)
     assert (error.reason, error.retry_after_s) == (Reason.ERROR_REASON_RATE_LIMITED, DAY_S / 2)
     assert error.message == (
-        "What is left of callers[1].budget_per_day, 1.00 CNY, does not pay for this request;"
+        "What is left of callers[1].budget_per_day, 1 CNY, does not pay for this request;"
         " the next day begins at 00:00 UTC"
     )
     granted(quota, demand(0.2), now_s=NOW_S + DAY_S / 2)
@@ -78,7 +78,7 @@ def test_a_request_above_the_whole_budget_is_refused_for_good() -> None:
 
     assert isinstance(error, Rejected)
     assert error.retry_after_s is None
-    assert "callers[1].budget_per_day, 1.00 CNY, ever permits" in error.message
+    assert "callers[1].budget_per_day, 1 CNY, ever permits" in error.message
 
 
 @pytest.mark.parametrize("currency", ["", "USD"])

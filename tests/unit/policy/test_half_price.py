@@ -95,7 +95,7 @@ def test_jobs_wait_for_company_and_go_by_model() -> None:
 def test_full_files_do_not_wait_and_keep_both_limits() -> None:
     fresh = [candidate(number, since_s=NOW_S, size_bytes=400) for number in range(5)]
     by_lines = grouped(fresh, rules(max_lines=2), now_s=NOW_S)
-    by_bytes = grouped(fresh, rules(max_bytes=1024), now_s=NOW_S)
+    by_bytes = grouped(fresh, rules(max_bytes=1024, max_line_bytes=1024), now_s=NOW_S)
     for grouping in (by_lines, by_bytes):
         assert [("job-0", "job-1"), ("job-2", "job-3")] == [company.ids for company in grouping.companies]
         assert NOW_S + 60 == grouping.due_s
