@@ -58,14 +58,14 @@ class ChatService:
 
     async def chat(self, request: chat_pb2.ChatRequest, inbound: Inbound) -> chat_pb2.ChatResponse:
         """Answer one conversation with one message."""
-        with self._gate.enter():
+        with self._gate.enter(inbound.caller):
             call = self._call(request, inbound, call_id=inbound.request_id)
             reply = await self._answer(call, inbound.arrived_s, method="Chat")
         return reply.response
 
     async def stream_chat(self, request: chat_pb2.ChatRequest, inbound: Inbound, send: Send) -> None:
         """Deliver the answer while it is generated."""
-        with self._gate.enter():
+        with self._gate.enter(inbound.caller):
             call = self._call(request, inbound, call_id=inbound.request_id)
             writer = PieceWriter(
                 send,
@@ -91,7 +91,7 @@ class ChatService:
                 async with turn:
                     await send(result)
 
-        with self._gate.enter():
+        with self._gate.enter(inbound.caller):
             async with asyncio.TaskGroup() as group:
                 for number in range(min(len(batch.requests), self._config.batch_concurrency)):
                     group.create_task(work(), name=f"batch {inbound.request_id} worker {number}")

@@ -122,7 +122,7 @@ class JobService:
         now_s = self._clock.monotonic_s()
         limit_s = wait_s(request, most_s=self._config.max_timeout_s)
         limit_s = min(limit_s, inbound.deadline.just_before(now_s).remaining_s(now_s))
-        with self._gate.enter():
+        with self._gate.enter(inbound.caller):
             try:
                 async with asyncio.timeout(limit_s):
                     job = await self._feed.ended(inbound.caller, request.job_id)
@@ -141,7 +141,7 @@ class JobService:
             send=send,
             heartbeat_s=self._config.heartbeat_s,
         )
-        with self._gate.enter():
+        with self._gate.enter(inbound.caller):
             await watch.run()
 
     async def cancel_job(self, request: job_pb2.CancelJobRequest, inbound: Inbound) -> job_pb2.CancelJobResponse:
