@@ -6,12 +6,15 @@ make bench ARGS="--soak 0"      without the hundred thousand calls
 make bench ARGS=--accepts       the durable queue alone: accepts a second, group commit beside one commit each
 make bench ARGS=--cache         what the cache adds to a call, with a Redis that works, hangs or is dead
 make bench ARGS=--wire          TLS records and TCP segments per call, in groups and one by one
+make bench ARGS=--mixed         live calls beside a backlog of 10,000 jobs, to the same without it
+make bench ARGS=--latency       what the node adds to a single call, end to end and by its stages alone
+make bench ARGS=--fairness      what 20 callers get if one of them sends a hundred times as much
+make bench ARGS=--savings       calls, tokens and money that coalescing, cache and half price save
 """
 
 import argparse
 import json
-import os
-import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,9 +23,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench import accepts, look_ups, plot, table, wire
+from bench import accepts, added, fairness, layout, look_ups, mixed, outcome, plot, savings, table, wire
 from bench.daemon import base_url, daemon, free_port
-from bench.process import ALL_CORES, OTHER_CORES, SUBJECT_CORES, Process, role
+from bench.lab import machine
+from bench.process import OTHER_CORES, SUBJECT_CORES, Process, role
 from bench.results import DAEMON, ECHO, ENGINE, JOINED, TRANSPORT, Load, Results
 from bench.rounds import Subject, measure
 from bench.soak import soak
@@ -37,10 +41,16 @@ LOADS = (
     Load(method="stream", in_flight=50),
 )
 
+_TERMINATED = 143
+_WHERE = "subjects on core {core}, callers and provider on the others, cold starts on all"
+ON_NODES = {"mixed": mixed.run, "latency": added.run, "fairness": fairness.run, "savings": savings.run}
+"""What measures whole nodes against the simulated cloud, by flag."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Measure and report; 0 even if a goal is missed: a busy machine is no reason to fail."""
     options = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))  # so that every `with` ends its processes
     if options.accepts:
         print(accepts.table(options.rounds))  # noqa: T201  it is what the command is for
         return 0
@@ -51,6 +61,13 @@ def main(arguments: Sequence[str]) -> int:
         print(wire.table(options.rounds))  # noqa: T201  as above
         return 0
     OUT.mkdir(exist_ok=True)
+    for name in (name for name in ON_NODES if getattr(options, name)):
+        found = ON_NODES[name](quick=options.quick, seed=options.seed)
+        print(layout.report(found.machine, found.tables, markdown=options.markdown))  # noqa: T201  as above
+        written = OUT / f"{name}.json"
+        _tell(f"figures: {written}, plot: {outcome.write(found, written)}")
+    if any(getattr(options, name) for name in ON_NODES):
+        return 0
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeclient-bench-")))
         results = _measure(options, directory, stack)
@@ -65,7 +82,7 @@ def _measure(options: argparse.Namespace, directory: Path, stack: ExitStack) -> 
     def started(name: str, *rest: str, cores: frozenset[int] = OTHER_CORES) -> Process:
         return stack.enter_context(role(name, *rest, cores=cores, log=directory / f"{name}.log"))
 
-    results = Results(machine=_machine())
+    results = Results(machine=machine(_WHERE))
     cloud = started("canned_cloud", str(directory)).hear()
     callers = started("callers")
     callers.hear()
@@ -115,6 +132,11 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--accepts", action="store_true", help="measure accepts of the durable queue, nothing else")
     parser.add_argument("--cache", action="store_true", help="measure look-ups in the cache, nothing else")
     parser.add_argument("--wire", action="store_true", help="measure records and segments of a call, nothing else")
+    parser.add_argument("--mixed", action="store_true", help="measure live calls beside a backlog, nothing else")
+    parser.add_argument("--latency", action="store_true", help="measure what a node adds to a call, nothing else")
+    parser.add_argument("--fairness", action="store_true", help="measure what callers get of a node, nothing else")
+    parser.add_argument("--savings", action="store_true", help="measure what calls need not be paid, nothing else")
+    parser.add_argument("--seed", type=int, default=1, help="of what devices ask and when, and of the simulated cloud")
     parser.add_argument("--markdown", action="store_true", help="the table as Markdown")
     options = parser.parse_args(arguments)
     short = options.quick
@@ -128,15 +150,6 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         if getattr(options, name) is None:
             setattr(options, name, value)
     return options
-
-
-def _machine() -> str:
-    cores = f"{len(ALL_CORES)} cores"
-    if len(ALL_CORES) > 1:
-        cores += f", subjects on core {min(SUBJECT_CORES)}, callers and provider on the others, cold starts on all"
-    return (
-        f"{platform.machine()}, {cores}; Python {platform.python_version()}, load {os.getloadavg()[0]:.2f} at the start"
-    )
 
 
 def _plain(results: Results) -> dict[str, Any]:

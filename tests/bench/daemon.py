@@ -7,8 +7,9 @@ tool of this repository brings it.
 
 import socket
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bench.process import Process
@@ -23,16 +24,26 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def daemon(cloud: dict[str, Any], address: str, *, cores: Collection[int], log: Path) -> Process:
+def daemon(
+    cloud: Mapping[str, Any],
+    address: str,
+    *,
+    cores: Collection[int],
+    log: Path,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    tables: Path | None = None,
+) -> Process:
     """Start it; it listens some time later.
 
     Args:
-        cloud: What the canned cloud said of itself.
+        cloud: What the cloud said of itself.
         address: Where to listen.
         cores: Where to run.
         log: Its log.
+        settings: Further ones, or others.
+        tables: A configuration file, for what is no single setting: callers, prices.
     """
-    settings = {
+    usual = {
         "ingress.listen": address,
         "admin.listen": f"127.0.0.1:{free_port()}",
         "upstream.base_url": base_url(cloud),
@@ -40,12 +51,14 @@ def daemon(cloud: dict[str, Any], address: str, *, cores: Collection[int], log: 
         "upstream.proxy": "none",
         "upstream.max_in_flight": "256",
     }
-    flags = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+    flags = [part for name, value in (usual | dict(settings)).items() for part in ("--set", f"{name}={value}")]
+    if tables is not None:
+        flags += ["--config", str(tables)]
     program = f"{AS_INSTALLED}from edgeclient.__main__ import main; main()"
     command = [sys.executable, "-c", program, "serve", *flags]
     return Process(command, cores=cores, log=log, environ={"DASHSCOPE_API_KEY": "sk-bench"})
 
 
-def base_url(cloud: dict[str, Any]) -> str:
-    """The canned cloud's endpoint."""
+def base_url(cloud: Mapping[str, Any]) -> str:
+    """The endpoint of a cloud."""
     return f"https://127.0.0.1:{cloud['port']}/compatible-mode/v1"

@@ -72,6 +72,14 @@ class Process:
         return time.clock_gettime(~self._process.pid << 3 | _CPUCLOCK_SCHED)
 
     @property
+    def core_wait_s(self) -> float:
+        """How long its main thread was ready to run and did not, because others had the core; 0 if nobody counts."""
+        try:
+            return int(Path(f"/proc/{self._process.pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+        except FileNotFoundError:
+            return 0.0
+
+    @property
     def rss_mb(self) -> float:
         """Resident memory now."""
         status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii", errors="replace")
@@ -88,9 +96,7 @@ class Process:
         assert out is not None
         if select.select([out], [], [], within_s)[0] and (line := out.readline()):
             return dict(json.loads(line))
-        raise RuntimeError(
-            f"{self._process.args!r} said nothing for {within_s:g} s; its log ends:\n{self._end_of_log()}"
-        )
+        raise self.silent(f"said nothing for {within_s:g} s")
 
     def order(self, do: str, *, within_s: float = 120.0, **arguments: object) -> dict[str, Any]:
         """Give an order to a role and wait for what it says."""
@@ -104,8 +110,10 @@ class Process:
         into.write(json.dumps({"do": do} | arguments).encode() + b"\n")
         into.flush()
 
-    def _end_of_log(self) -> str:
-        return self._log.read_text(errors="replace")[-2000:]
+    def silent(self, what: str) -> RuntimeError:
+        """The error that it does not do what it should, with the end of its log."""
+        log = self._log.read_text(errors="replace")[-2000:]
+        return RuntimeError(f"{self._process.args!r} {what}; its log ends:\n{log}")
 
 
 def role(name: str, *arguments: str, cores: Collection[int], log: Path) -> Process:

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench import payload
+from bench import layout, payload
 from bench.figures import median
+from bench.layout import Rows, verdict
 from bench.results import DAEMON, ECHO, ENGINE, JOINED, SUBJECTS, TRANSPORT, Load, Results, Sample
 
 MOST_RATIO, MOST_START_S, MOST_IDLE_MB, MOST_GROWTH_MB = 1.3, 0.8, 64.0, 2.0
-
-Rows = list[list[str]]
 
 _TITLES = {
     "unary": "A unary call whose answer is bounded to be short",
@@ -27,10 +26,7 @@ _RATIOS = [
 
 def text(results: Results, *, markdown: bool) -> str:
     """The whole report."""
-    parts = [results.machine]
-    for title, rows in _tables(results):
-        parts.append(f"{'### ' if markdown else ''}{title}\n\n{_markdown(rows) if markdown else _columns(rows)}")
-    return "\n\n".join(parts)
+    return layout.report(results.machine, _tables(results), markdown=markdown)
 
 
 def _tables(results: Results) -> Iterator[tuple[str, Rows]]:
@@ -96,16 +92,16 @@ def _goals(results: Results) -> Rows:
         if load.method == "unary":
             ratio = results.ratio(DAEMON, ECHO, TRANSPORT, load=load)
             what = f"CPU of a unary call to echo + transport, {load.in_flight} in flight"
-            rows.append([what, f"<= {MOST_RATIO}", f"{ratio:.2f}", _verdict(ratio <= MOST_RATIO)])
+            rows.append([what, f"<= {MOST_RATIO}", f"{ratio:.2f}", verdict(ratio <= MOST_RATIO)])
     if results.startup is not None:
         start = results.startup
-        verdict = _verdict(start.answered_s <= MOST_START_S)
-        rows.append(["exec to first answer", f"<= {MOST_START_S} s", f"{start.answered_s:.2f} s", verdict])
+        reached = verdict(start.answered_s <= MOST_START_S)
+        rows.append(["exec to first answer", f"<= {MOST_START_S} s", f"{start.answered_s:.2f} s", reached])
         rows.append(["- of it until the port listens", "", f"{start.listening_s:.2f} s", ""])
         rows.append(["- imports and a bare interpreter", "", f"{start.import_s:.2f} s", ""])
         rows.append(["- a bare interpreter", "", f"{start.python_s:.2f} s", ""])
     idle_mb = results.rss_idle_mb
-    rows.append(["RSS idle", f"<= {MOST_IDLE_MB:.0f} MB", f"{idle_mb:.1f} MB", _verdict(idle_mb <= MOST_IDLE_MB)])
+    rows.append(["RSS idle", f"<= {MOST_IDLE_MB:.0f} MB", f"{idle_mb:.1f} MB", verdict(idle_mb <= MOST_IDLE_MB)])
     rows.append(["RSS after all loads", "", f"{results.rss_loaded_mb:.1f} MB", ""])
     return rows + _soak_rows(results)
 
@@ -117,21 +113,6 @@ def _soak_rows(results: Results) -> Rows:
     start, middle, end = (soak.rss_mb[at][1] for at in (0, len(soak.rss_mb) // 2, -1))
     what = f"RSS growth in the second half of {soak.calls:,} calls, {soak.cancelled:,} cancelled"
     grown_mb = f"{soak.growth_mb:+.1f} MB ({start:.1f}, {middle:.1f}, {end:.1f})"
-    rows = [[what, f"<= {MOST_GROWTH_MB:.0f} MB", grown_mb, _verdict(soak.growth_mb <= MOST_GROWTH_MB)]]
+    rows = [[what, f"<= {MOST_GROWTH_MB:.0f} MB", grown_mb, verdict(soak.growth_mb <= MOST_GROWTH_MB)]]
     why = f"- calls that failed: {soak.failure}" if soak.failures else "- calls that failed"
-    return [*rows, [why, "0", str(soak.failures), _verdict(not soak.failures)]]
-
-
-def _verdict(reached: bool) -> str:  # noqa: FBT001  it is its only meaning
-    return "yes" if reached else "NO"
-
-
-def _columns(rows: Rows) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
-
-
-def _markdown(rows: Rows) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
+    return [*rows, [why, "0", str(soak.failures), verdict(not soak.failures)]]
