@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types contracts proto proto-check bench lock clean setup
+.PHONY: demo test lint types contracts proto proto-check bench manifests lock clean setup
 
 # The environment: everything pinned with hashes, edgeclient itself from this folder.
 setup: $(VENV)/.ready
@@ -39,6 +39,11 @@ proto-breaking: setup  ## the API against the one of AGAINST (a git ref)
 bench: setup  ## measurements: a table and a plot
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/bench/requirements.lock
 	$(BIN)/python tests/bench $(ARGS)
+
+manifests:  ## write what `kubectl apply -f deploy/` takes
+	@{ echo '# Made by `make manifests` from overlays/jetson, where the reasons stand. Change it there.'; \
+	  $(if $(shell command -v kustomize),kustomize build,kubectl kustomize) deploy/overlays/jetson; } > deploy/.rendered
+	@mv deploy/.rendered deploy/edgeclient.yaml
 
 lock: setup  ## renew the lock files
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
