@@ -25,6 +25,8 @@ class Assembly:
 
     def add(self, piece: chat_pb2.StreamChatResponse) -> None:
         """Take the next piece."""
+        if piece.restarted:
+            self._text, self._reasoning, self._tool_calls = [], [], []
         self._text.append(piece.content)
         self._reasoning.append(piece.reasoning_content)
         self._tool_calls += piece.tool_calls
@@ -37,6 +39,7 @@ class Assembly:
         facts.job_id = piece.job_id or facts.job_id
         facts.upstream_id = piece.upstream_id or facts.upstream_id
         facts.finish_reason = piece.finish_reason or facts.finish_reason
+        facts.possibly_billed_count = piece.possibly_billed_count or facts.possibly_billed_count
         if piece.HasField("usage"):
             facts.usage.CopyFrom(piece.usage)
         if piece.HasField("cache_age"):

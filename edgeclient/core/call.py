@@ -24,11 +24,13 @@ class Delta:
         content: Next piece of the text.
         reasoning: Next piece of the reasoning.
         tool_calls: Calls that are complete now.
+        anew: The answer begins anew with this piece; what was handed on before is not part of it.
     """
 
     content: str = ""
     reasoning: str = ""
     tool_calls: tuple[chat_pb2.ToolCall, ...] = ()
+    anew: bool = False
 
 
 Emit = Callable[[Delta], Awaitable[None]]
@@ -51,6 +53,9 @@ class Call:
         committed: A piece has reached the caller.
         target: Name of the target of the present attempt.
         attempt_count: Upstream attempts begun so far.
+        possibly_billed_count: Those of them that failed and may have been billed all the same.
+        not_before_s: Until when an account has asked this call for patience with a model, on the monotonic clock, by
+            both; None: none has.
         upstream_s: Time spent waiting for the provider so far.
         first_piece_at_s: When the first piece came from the provider, on the monotonic clock; 0.0: not yet.
         attempt: The record of a call with an idempotency key, set by the idempotency stage; whoever makes a job of the
@@ -62,6 +67,9 @@ class Call:
         background: A stored job: nobody waits on the line, and live calls go first.
         arrival: Its place in the order of arrival, given by the dispatcher at the first attempt; 0: none yet.
         queued_s: Time spent waiting for its turn at the dispatcher so far.
+        before_send: Awaited when it is the turn of an attempt, before its first byte leaves; None: nothing is to be
+            done. If it raises, nothing leaves, and the turn and what is reserved for it are given back. Awaited for
+            each attempt of the call, however many there are.
     """
 
     id: str
@@ -74,6 +82,8 @@ class Call:
     committed: bool = False
     target: str = ""
     attempt_count: int = 0
+    possibly_billed_count: int = 0
+    not_before_s: dict[tuple[str, str], float] | None = None
     upstream_s: float = 0.0
     first_piece_at_s: float = 0.0
     attempt: Attempt | None = None
@@ -84,6 +94,7 @@ class Call:
     background: bool = False
     arrival: int = 0
     queued_s: float = 0.0
+    before_send: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -145,4 +145,5 @@ DELIVERY = (
     "stream_flush_interval",
     "label",
     "conversation_id",
+    "restart_stream",
 )

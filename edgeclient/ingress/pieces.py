@@ -38,13 +38,15 @@ class PieceWriter:
         self._content: list[str] = []
         self._reasoning: list[str] = []
         self._tool_calls: list[chat_pb2.ToolCall] = []
-        self._opened = False
+        self._opened = self._restarted = False
         self._last_s = clock.monotonic_s()
         self._turn = asyncio.Lock()  # the wire takes one message at a time
         self._wake = asyncio.Event()
 
     async def write(self, delta: Delta) -> None:
         """Deliver a piece, now or merged with the next ones. Returns when the connection has taken what was due."""
+        if delta.anew:
+            self._begin_anew()
         if delta.content:
             self._content.append(delta.content)
         if delta.reasoning:
@@ -63,7 +65,11 @@ class PieceWriter:
             async with self._turn:
                 await self._put(chat_pb2.StreamChatResponse(id=response.id, job_id=response.job_id))
             return
-        last = chat_pb2.StreamChatResponse(finish_reason=response.finish_reason, upstream_id=response.upstream_id)
+        last = chat_pb2.StreamChatResponse(
+            finish_reason=response.finish_reason,
+            upstream_id=response.upstream_id,
+            possibly_billed_count=response.possibly_billed_count,
+        )
         if response.HasField("usage"):
             last.usage.CopyFrom(response.usage)
         async with self._turn:
@@ -103,9 +109,16 @@ class PieceWriter:
                 messages.append(last)
         if messages and not self._opened:
             messages[0].MergeFrom(_opening(self._call))
+            messages[0].restarted = self._restarted
             self._opened = True
         for message in messages:
             await self._put(message)
+
+    def _begin_anew(self) -> None:
+        """What was not delivered yet never will be; what was, the caller is told to throw away."""
+        self._content, self._reasoning, self._tool_calls = [], [], []
+        self._restarted = self._restarted or self._opened
+        self._opened = False
 
     def _drain(self) -> Iterator[chat_pb2.StreamChatResponse]:
         reasoning, content, tool_calls = "".join(self._reasoning), "".join(self._content), self._tool_calls

@@ -70,7 +70,12 @@ def cache_plan(request: chat_pb2.ChatRequest, *, default: CacheDefault) -> Cache
 
 
 def may_be_shared(request: chat_pb2.ChatRequest) -> bool:
-    """One upstream request may answer this request and others with the same content that run at the same time."""
+    """One upstream request may answer this request and others with the same content that run at the same time.
+
+    A stream that may begin anew is alone: others have not asked for that.
+    """
+    if request.restart_stream:
+        return False
     if request.cache_policy == chat_pb2.CACHE_POLICY_UNSPECIFIED:
         return is_reproducible(request)
     return request.cache_policy == chat_pb2.CACHE_POLICY_USE

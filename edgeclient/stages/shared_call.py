@@ -184,7 +184,7 @@ class SharedCall:
     def _tell(self, call: Call) -> None:
         """What is known of the work is what is told and reported of the one that it belongs to."""
         work = self.flight.call
-        call.target = work.target
+        call.model, call.target = work.model, work.target
         if call is not self._leader:
             call.source = chat_pb2.RESPONSE_SOURCE_COALESCED
         if call is (self._payer or self._members[0]):

@@ -446,6 +446,7 @@ class ChatRequest(_message.Message):
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     TEMPLATE_FIELD_NUMBER: _builtins.int
     VARIABLES_FIELD_NUMBER: _builtins.int
+    RESTART_STREAM_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Model name or alias as listed by NodeService.ListModels. Empty: the
     node's default model. At most 128 characters.
@@ -471,8 +472,9 @@ class ChatRequest(_message.Message):
     second upstream request; a repetition with other content fails with
     IDEMPOTENCY_KEY_REUSED. Content is every field that shapes the answer,
     that is all but priority, cache_policy, offline_policy, timeout,
-    max_cache_age, stream_flush_interval, label and conversation_id; of a
-    template its name and variables, whatever it says meanwhile. Failures
+    max_cache_age, stream_flush_interval, label, conversation_id and
+    restart_stream; of a template its name and variables, whatever it says
+    meanwhile. Failures
     are not recorded, so that a repetition is a new request, with one
     exception: a failure that may have been charged. From then on the key
     fails with OUTCOME_UNKNOWN; whoever may pay again takes a new one.
@@ -520,6 +522,13 @@ class ChatRequest(_message.Message):
     and settings, with places for `variables`. Its texts come before those of
     this request; any other field that is set here wins over the template's.
     1 to 64 characters of [A-Za-z0-9_.:-]. Empty: none.
+    """
+    restart_stream: _builtins.bool
+    """StreamChat only: if the stream breaks after pieces were delivered, begin
+    the answer anew, here or elsewhere, instead of ending with an error; see
+    StreamChatResponse.restarted. What broke off may be charged as well, so
+    it cannot be combined with idempotency_key, and such a request joins none
+    that is answered already, see CachePolicy.
     """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
@@ -602,10 +611,11 @@ class ChatRequest(_message.Message):
         conversation_id: _builtins.str = ...,
         template: _builtins.str = ...,
         variables: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        restart_stream: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "frequency_penalty", b"frequency_penalty", "max_cache_age", b"max_cache_age", "presence_penalty", b"presence_penalty", "response_format", b"response_format", "seed", b"seed", "stream_flush_interval", b"stream_flush_interval", "temperature", b"temperature", "timeout", b"timeout", "tool_choice", b"tool_choice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "cache_policy", b"cache_policy", "conversation_id", b"conversation_id", "extra_json", b"extra_json", "frequency_penalty", b"frequency_penalty", "idempotency_key", b"idempotency_key", "include_reasoning", b"include_reasoning", "label", b"label", "max_cache_age", b"max_cache_age", "max_tokens", b"max_tokens", "messages", b"messages", "model", b"model", "offline_policy", b"offline_policy", "parallel_tool_calls", b"parallel_tool_calls", "presence_penalty", b"presence_penalty", "priority", b"priority", "prompt", b"prompt", "response_format", b"response_format", "seed", b"seed", "stop", b"stop", "stream_flush_interval", b"stream_flush_interval", "system", b"system", "temperature", b"temperature", "template", b"template", "thinking", b"thinking", "thinking_budget_tokens", b"thinking_budget_tokens", "timeout", b"timeout", "tool_choice", b"tool_choice", "tools", b"tools", "top_p", b"top_p", "variables", b"variables"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "cache_policy", b"cache_policy", "conversation_id", b"conversation_id", "extra_json", b"extra_json", "frequency_penalty", b"frequency_penalty", "idempotency_key", b"idempotency_key", "include_reasoning", b"include_reasoning", "label", b"label", "max_cache_age", b"max_cache_age", "max_tokens", b"max_tokens", "messages", b"messages", "model", b"model", "offline_policy", b"offline_policy", "parallel_tool_calls", b"parallel_tool_calls", "presence_penalty", b"presence_penalty", "priority", b"priority", "prompt", b"prompt", "response_format", b"response_format", "restart_stream", b"restart_stream", "seed", b"seed", "stop", b"stop", "stream_flush_interval", b"stream_flush_interval", "system", b"system", "temperature", b"temperature", "template", b"template", "thinking", b"thinking", "thinking_budget_tokens", b"thinking_budget_tokens", "timeout", b"timeout", "tool_choice", b"tool_choice", "tools", b"tools", "top_p", b"top_p", "variables", b"variables"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__frequency_penalty: _TypeAlias = _typing.Literal["frequency_penalty"]  # noqa: Y015
     _WhichOneofArgType__frequency_penalty: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty"]  # noqa: Y015
@@ -928,6 +938,7 @@ class ChatResponse(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     ATTEMPT_COUNT_FIELD_NUMBER: _builtins.int
     UPSTREAM_ID_FIELD_NUMBER: _builtins.int
+    POSSIBLY_BILLED_COUNT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of this request at the node, to quote in a support case. (A failed call
     tells it in the trailer edge-request-id.) At most 36 ASCII characters.
@@ -954,6 +965,11 @@ class ChatResponse(_message.Message):
     upstream_id: _builtins.str
     """Id that the provider gave the answer, to quote in a support case with the
     provider. Empty if it gave none.
+    """
+    possibly_billed_count: _builtins.int
+    """Those among attempt_count that failed and may have been charged all the
+    same, beside this answer: a target did not answer in time and another one
+    was asked, or a stream began anew.
     """
     @_builtins.property
     def message(self) -> Global___Message:
@@ -988,10 +1004,11 @@ class ChatResponse(_message.Message):
         target: _builtins.str = ...,
         attempt_count: _builtins.int = ...,
         upstream_id: _builtins.str = ...,
+        possibly_billed_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cache_age", b"cache_age", "message", b"message", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "cache_age", b"cache_age", "finish_reason", b"finish_reason", "id", b"id", "job_id", b"job_id", "message", b"message", "model", b"model", "source", b"source", "target", b"target", "upstream_id", b"upstream_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "cache_age", b"cache_age", "finish_reason", b"finish_reason", "id", b"id", "job_id", b"job_id", "message", b"message", "model", b"model", "possibly_billed_count", b"possibly_billed_count", "source", b"source", "target", b"target", "upstream_id", b"upstream_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1006,7 +1023,8 @@ class StreamChatResponse(_message.Message):
     and tool calls. An empty message is a sign of life during long silence and
     has to be ignored. A stream that ends with status OK has had exactly one
     message with a finish_reason or a job_id. Texts of a stream that ends with
-    another status are valid but incomplete.
+    another status are valid but incomplete. With restart_stream the answer may
+    begin anew in the middle: see `restarted`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1024,6 +1042,8 @@ class StreamChatResponse(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     ATTEMPT_COUNT_FIELD_NUMBER: _builtins.int
     UPSTREAM_ID_FIELD_NUMBER: _builtins.int
+    RESTARTED_FIELD_NUMBER: _builtins.int
+    POSSIBLY_BILLED_COUNT_FIELD_NUMBER: _builtins.int
     content: _builtins.str
     """Next piece of the text: whole characters, at most 1024 bytes of UTF-8, so
     that a device can decode it into a fixed buffer.
@@ -1044,9 +1064,16 @@ class StreamChatResponse(_message.Message):
     """As in ChatResponse. Set in the first message only."""
     attempt_count: _builtins.int
     """As in ChatResponse. Set in the first message only: once a piece was
-    delivered, no further attempt is made.
+    delivered, no further attempt is made, unless the answer begins anew.
     """
     upstream_id: _builtins.str
+    """As in ChatResponse. Set in the last message only."""
+    restarted: _builtins.bool
+    """The answer begins anew with this message, because it had broken off: throw
+    away what was delivered before. It carries what a first message carries.
+    Only with ChatRequest.restart_stream, and perhaps more than once.
+    """
+    possibly_billed_count: _builtins.int
     """As in ChatResponse. Set in the last message only."""
     @_builtins.property
     def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___ToolCall]:
@@ -1076,10 +1103,12 @@ class StreamChatResponse(_message.Message):
         target: _builtins.str = ...,
         attempt_count: _builtins.int = ...,
         upstream_id: _builtins.str = ...,
+        restarted: _builtins.bool = ...,
+        possibly_billed_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cache_age", b"cache_age", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "cache_age", b"cache_age", "content", b"content", "finish_reason", b"finish_reason", "id", b"id", "job_id", b"job_id", "model", b"model", "reasoning_content", b"reasoning_content", "source", b"source", "target", b"target", "tool_calls", b"tool_calls", "upstream_id", b"upstream_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "cache_age", b"cache_age", "content", b"content", "finish_reason", b"finish_reason", "id", b"id", "job_id", b"job_id", "model", b"model", "possibly_billed_count", b"possibly_billed_count", "reasoning_content", b"reasoning_content", "restarted", b"restarted", "source", b"source", "target", b"target", "tool_calls", b"tool_calls", "upstream_id", b"upstream_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

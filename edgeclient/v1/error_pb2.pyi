@@ -81,7 +81,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     library itself, without details.
     """
     ERROR_REASON_CONTENT_BLOCKED: _ErrorReason.ValueType  # 3
-    """[INVALID_ARGUMENT] The provider refused the input for its content."""
+    """[INVALID_ARGUMENT] The provider refused the input, or cut its answer off,
+    for its content.
+    """
     ERROR_REASON_MODEL_NOT_FOUND: _ErrorReason.ValueType  # 4
     """[NOT_FOUND] No such model, or this caller may not use it."""
     ERROR_REASON_JOB_NOT_FOUND: _ErrorReason.ValueType  # 5
@@ -191,7 +193,9 @@ A message above the transport limit gives RESOURCE_EXHAUSTED from the gRPC
 library itself, without details.
 """
 ERROR_REASON_CONTENT_BLOCKED: ErrorReason.ValueType  # 3
-"""[INVALID_ARGUMENT] The provider refused the input for its content."""
+"""[INVALID_ARGUMENT] The provider refused the input, or cut its answer off,
+for its content.
+"""
 ERROR_REASON_MODEL_NOT_FOUND: ErrorReason.ValueType  # 4
 """[NOT_FOUND] No such model, or this caller may not use it."""
 ERROR_REASON_JOB_NOT_FOUND: ErrorReason.ValueType  # 5

@@ -146,7 +146,7 @@ class NodeStatus(_message.Message):
     version: _builtins.str
     """Version of the software, semantic versioning."""
     uplink: Global___UplinkState.ValueType
-    """Connection to the provider."""
+    """Connection to the provider; of several targets the best."""
     active_call_count: _builtins.int
     """Calls in progress."""
     pending_job_count: _builtins.int
@@ -212,6 +212,10 @@ class TargetStatus(_message.Message):
     HOST_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
     UPLINK_FIELD_NUMBER: _builtins.int
+    UPLINK_CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    LOCAL_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name from the node's configuration, as in ChatResponse.target."""
     host: _builtins.str
@@ -222,6 +226,20 @@ class TargetStatus(_message.Message):
     """
     uplink: Global___UplinkState.ValueType
     """Connection to this target."""
+    account: _builtins.str
+    """Name of the account; targets of one account share its limits."""
+    local: _builtins.bool
+    """It is on this node or site: asked while no other target can be reached,
+    and not for jobs.
+    """
+    problem: _builtins.str
+    """What is wrong with it, for people: it cannot be reached, or it refuses the
+    key, or it rests after failures. Empty: nothing that is known.
+    """
+    @_builtins.property
+    def uplink_change_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when `uplink` has this value."""
+
     def __init__(
         self,
         *,
@@ -229,10 +247,14 @@ class TargetStatus(_message.Message):
         host: _builtins.str = ...,
         protocol: _builtins.str = ...,
         uplink: Global___UplinkState.ValueType = ...,
+        uplink_change_time: _timestamp_pb2.Timestamp | None = ...,
+        account: _builtins.str = ...,
+        local: _builtins.bool = ...,
+        problem: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["uplink_change_time", b"uplink_change_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "name", b"name", "protocol", b"protocol", "uplink", b"uplink"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "host", b"host", "local", b"local", "name", b"name", "problem", b"problem", "protocol", b"protocol", "uplink", b"uplink", "uplink_change_time", b"uplink_change_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,6 +4,9 @@ A field that is not set is not looked at, so a plain request pays for little mor
 version of the contract does not know are ignored, as protobuf asks: a newer device may speak to an older node.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from edgeclient.core.models import ModelSpec
 from edgeclient.stages.validate.extra import extra_problems
 from edgeclient.stages.validate.findings import Findings
@@ -40,6 +43,7 @@ def violations(request: chat_pb2.ChatRequest, model: ModelSpec | None, rules: Ru
     if "extra_json" in present and rules.request["extra_json"](request.extra_json) is None:
         for problem in extra_problems(request.extra_json, rules.extra_keys):
             found.add("extra_json", problem)
+    _check_restart(present, found)
     check_promises(present, found, durable=rules.durable)
     if model is not None:
         check_model(request, present, model, found)
@@ -51,6 +55,11 @@ def template_violations(request: chat_pb2.ChatRequest, rules: Rules) -> Findings
     found = Findings()
     found.look(request, rules.template, "")
     return found
+
+
+def _check_restart(present: Mapping[str, Any], found: Findings) -> None:
+    if "restart_stream" in present and "idempotency_key" in present:
+        found.add("restart_stream", "may be billed twice, which an idempotency_key forbids; set one of the two")
 
 
 def _check_stop(request: chat_pb2.ChatRequest, found: Findings) -> None:

@@ -25,6 +25,26 @@ def test_assembled_stream_equals_the_whole_answer() -> None:
     assert assembly.complete
 
 
+def test_an_answer_that_begins_anew_is_the_last_one() -> None:
+    assembly = Assembly()
+    for piece in (
+        chat_pb2.StreamChatResponse(content="Yes", reasoning_content="hm", target="a", tool_calls=SAYS.tool_calls),
+        chat_pb2.StreamChatResponse(content="N", target="b", restarted=True),
+        chat_pb2.StreamChatResponse(content="o", finish_reason=chat_pb2.FINISH_REASON_STOP, possibly_billed_count=1),
+    ):
+        assembly.add(piece)
+
+    response = assembly.response()
+
+    assert ("No", "", "b", 1) == (
+        response.message.content,
+        response.message.reasoning_content,
+        response.target,
+        response.possibly_billed_count,
+    )
+    assert not response.message.tool_calls
+
+
 def test_cut_stream_is_not_complete() -> None:
     assembly = Assembly()
     assembly.add(chat_pb2.StreamChatResponse(content="half"))

@@ -56,6 +56,46 @@ async def test_first_message_tells_who_answers_and_last_one_how_it_ended() -> No
     assert (chat_pb2.FINISH_REASON_STOP, 3, "u1") == (last.finish_reason, last.usage.prompt_tokens, last.upstream_id)
 
 
+async def test_an_answer_that_begins_anew_opens_anew_and_says_so() -> None:
+    wire = _Wire()
+    writer = _writer(wire, clock=FakeClock())
+
+    await writer.write(Delta(content="Yes, it"))
+    await writer.write(Delta(content="No", anew=True))
+    await writer.write(Delta(content=", not hot"))
+    await writer.finish(_reply(possibly_billed_count=1))
+
+    first, anew, more, last = wire.messages
+    assert (False, "C1", "Yes, it") == (first.restarted, first.id, first.content)
+    assert (True, "C1", "t", 2, "No") == (anew.restarted, anew.id, anew.target, anew.attempt_count, anew.content)
+    assert (False, ", not hot") == (more.restarted, more.content)
+    assert (False, 1) == (last.restarted, last.possibly_billed_count)
+
+
+async def test_what_was_not_delivered_yet_never_is() -> None:
+    wire = _Wire()
+    clock = FakeClock()
+    writer = _writer(wire, clock=clock, flush_interval_s=1.0)
+    await writer.write(Delta(content="Yes"))
+    await writer.write(Delta(content=", it", reasoning="hm", tool_calls=(chat_pb2.ToolCall(id="1"),)))
+
+    await writer.write(Delta(content="No", anew=True))
+    await writer.finish(_reply())
+
+    assert ["Yes", "No"] == [message.content for message in wire.messages if message.content]
+    assert not any(message.tool_calls or message.reasoning_content for message in wire.messages)
+
+
+async def test_what_nobody_has_seen_does_not_begin_anew() -> None:
+    wire = _Wire()
+    writer = _writer(wire, clock=FakeClock())
+
+    await writer.write(Delta(content="Yes", anew=True))
+
+    assert ["Yes"] == [message.content for message in wire.messages]
+    assert not wire.messages[0].restarted
+
+
 async def test_cached_stream_tells_its_age_and_a_pinned_one_no_model() -> None:
     opened = []
     for source, age_s in ((chat_pb2.RESPONSE_SOURCE_CACHE, 2.5), (chat_pb2.RESPONSE_SOURCE_PINNED, None)):

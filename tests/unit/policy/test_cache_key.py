@@ -55,6 +55,7 @@ DELIVERY = {
     "timeout": {"seconds": 5},
     "max_cache_age": {"seconds": 5},
     "stream_flush_interval": {"seconds": 1},
+    "restart_stream": True,
 }
 WITH_OTHERS = {"model", "tool_choice", "parallel_tool_calls"}  # they shape an answer together with something else
 

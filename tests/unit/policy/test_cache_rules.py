@@ -107,6 +107,7 @@ def test_same_answer_each_time_is_what_fixed_sampling_without_a_window_to_the_wo
         ("USE", {}, True),
         ("REFRESH", FIXED, False),
         ("BYPASS", FIXED, False),
+        ("USE", {"restart_stream": True}, False),
     ],
 )
 def test_running_calls_are_shared_by_the_same_rule(policy: str, fields: dict[str, Any], *, expected: bool) -> None:
