@@ -6,7 +6,8 @@ is each caller's own wish (one waits, another is queued under an id of its own),
 are what is saved.
 
 Leaving is free for all: the work goes on as long as one of them waits, and ends with the last. There is one such work
-per content at a time, a higher priority apart, which does not queue up behind a lower one.
+per content at a time, a higher priority apart, which does not queue up behind a lower one. An answer can be joined
+until the first of them has left with it: from then on it is in the cache, and in between it would be nowhere.
 """
 
 import hashlib
@@ -61,6 +62,9 @@ class Coalesce:
                     raise error.cause from None
                 passed_on = error
                 continue
+            finally:
+                if shared.flight.answered:
+                    self._forget(key, shared)
             if call.shared:
                 self._observe(reused(call, reply.response, source="coalesced"))
             return reply
@@ -79,9 +83,14 @@ class Coalesce:
                 return await forward(shared.flight.call)
 
         def over() -> None:
-            if self._running.get(key) is shared:
-                del self._running[key]
+            if not shared.flight.answered:
+                self._forget(key, shared)
             shared.look()
 
         shared.flight.begin(work(), name=f"shared call {call.id}", over=over)
         return shared
+
+    def _forget(self, key: bytes, shared: SharedCall) -> None:
+        """Nobody joins it any more."""
+        if self._running.get(key) is shared:
+            del self._running[key]

@@ -127,6 +127,12 @@ class Flight:
             await asyncio.wait([self._task])
 
     @property
+    def answered(self) -> bool:
+        """It has ended with an answer."""
+        task = self._task
+        return task is not None and task.done() and not task.cancelled() and task.exception() is None
+
+    @property
     def _begun(self) -> asyncio.Task[Reply]:
         if self._task is None:
             raise RuntimeError("a flight is waited for once it has begun")
@@ -167,5 +173,5 @@ class Flight:
         """What is known of the work is what its beginner is told and what is reported of it."""
         work, leader = self.call, self._leader
         leader.committed, leader.source, leader.shared = work.committed, work.source, work.shared
-        leader.target, leader.attempt_count = work.target, work.attempt_count
+        leader.model, leader.target, leader.attempt_count = work.model, work.target, work.attempt_count
         leader.upstream_s, leader.first_piece_at_s = work.upstream_s, work.first_piece_at_s

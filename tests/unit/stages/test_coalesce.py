@@ -124,6 +124,51 @@ async def test_next_call_after_the_end_is_a_new_one(bench: Bench) -> None:
     assert "no" == (await second.task).response.message.content
 
 
+async def test_call_that_comes_while_the_answer_is_handed_out_joins_it(bench: Bench) -> None:
+    first = await bench.ask()
+    late: list[asyncio.Task[Reply]] = []
+    second = builders.call(id="late", request=builders.chat_request(temperature=0.0))
+    loop = asyncio.get_running_loop()
+
+    def come() -> None:
+        late.append(asyncio.create_task(bench.stage(second, bench.cloud)))
+
+    loop.call_soon(loop.call_soon, come)  # its first step is after the end of the work, before the first hears of it
+    bench.cloud.runs[0].answer("yes")
+    assert UPSTREAM == (await first.task).response.source
+    await turn()
+
+    assert 1 == len(bench.cloud.runs)
+    assert COALESCED == (await late[0]).response.source
+
+
+async def test_work_that_answers_although_everybody_has_left_holds_up_nobody(bench: Bench) -> None:
+    late: list[asyncio.Task[Reply]] = []
+    first, second = (
+        builders.call(id=name, request=builders.chat_request(temperature=0.0)) for name in ("first", "second")
+    )
+
+    def come() -> None:
+        late.append(asyncio.create_task(bench.stage(second, bench.cloud)))
+
+    async def stubborn(_call: Call) -> Reply:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            asyncio.get_running_loop().call_soon(come)  # its first step is before the first call hears of the end
+        return Reply()
+
+    leaving = asyncio.create_task(bench.stage(first, stubborn))
+    await turn()
+    leaving.cancel()
+    await turn()
+    bench.cloud.runs[0].answer("no")
+
+    assert "no" == (await late[0]).response.message.content
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -460,3 +505,22 @@ async def test_facts_of_the_attempt_are_those_of_who_pays(bench: Bench) -> None:
 
     call = asked.call
     assert (2.0, 1001.0, 0.5, "dashscope") == (call.upstream_s, call.first_piece_at_s, call.queued_s, call.target)
+
+
+async def test_everybody_learns_which_model_has_answered() -> None:
+    stage = Coalesce(cache_config(), realm="https://cloud", clock=FakeClock(), observe=lambda _event: None)
+    go = asyncio.Event()
+
+    async def stand_in(call: Call, /) -> Reply:
+        call.attempt_count = 1
+        await go.wait()
+        call.model = builders.model(id="qwen-flash")
+        return Reply()
+
+    calls = [builders.call(id=str(number), request=builders.chat_request(temperature=0.0)) for number in range(2)]
+    tasks = [asyncio.ensure_future(stage(call, stand_in)) for call in calls]
+    await turn()
+    go.set()
+    await asyncio.gather(*tasks)
+
+    assert [builders.model(id="qwen-flash")] * 2 == [call.model for call in calls]
