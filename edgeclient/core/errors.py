@@ -6,7 +6,7 @@ who answers a device maps `reason` to a status in one table (`ingress/status.py`
 a call: an exception that is none of these is a defect and is reported as one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgeclient.v1 import error_pb2
@@ -68,6 +68,13 @@ class CallError(Exception):
         self.possibly_billed = possibly_billed or self.possibly_billed_by_nature
         self.violations = tuple(violations)
 
+    def reword(self, reword: Callable[[str], str]) -> None:
+        """Say the same in other words; the words of others stay."""
+        summary = reword(self.summary)
+        self.message = summary + self.message.removeprefix(self.summary)
+        self.summary = summary
+        self.args = (self.message,)
+
     @property
     def reason_name(self) -> str:
         """The reason without its prefix, as in the trailer `edge-reason`."""
@@ -96,6 +103,10 @@ class Throttled(CallError):  # noqa: N818
 
 class Unavailable(CallError):  # noqa: N818
     """Maybe: the way is blocked or the provider failed, and this attempt was certainly not billed."""
+
+
+class Unfetched(Unavailable):
+    """The same, and not for a fault of its own: it could not fetch what the request points to, and asking works."""
 
 
 class Uncertain(CallError):  # noqa: N818

@@ -14,7 +14,8 @@ words one lack of a permission in many ways.
 
 Pauses: request limits are also checked second by second (limit per minute / 60), so after one second there is a new
 window. Token limits, growth limits and lack of capacity clear within about a minute; 30 s lets three attempts, the
-default, span that minute and stays below the default time budget of a call. The provider's own `Retry-After` wins.
+default, span that minute and stays below the default time budget of a call. The provider's own `Retry-After` wins, but
+for one so late that it would silence a node for longer than any limit lasts.
 """
 
 import math
@@ -32,6 +33,7 @@ from edgeclient.core.errors import (
     Throttled,
     Unavailable,
     Uncertain,
+    Unfetched,
 )
 from edgeclient.upstream.provider_error import WEB_PAGE, ProviderError, parse_error
 
@@ -112,12 +114,21 @@ _GROWTH = _Meaning(
 _CAPACITY = _Meaning(
     Throttled, Reason.ERROR_REASON_UPSTREAM_RATE_LIMITED, "The provider has no capacity left just now", _MINUTE_S
 )
+_BATCHES = _Meaning(
+    Throttled, Reason.ERROR_REASON_UPSTREAM_RATE_LIMITED, "The provider limits the management of batches", _MINUTE_S
+)
+_BUSY = _Meaning(
+    Throttled, Reason.ERROR_REASON_UPSTREAM_UNAVAILABLE, "The provider's model is not available just now", _MINUTE_S
+)
 _CLOSED = _Meaning(
-    Unavailable, Reason.ERROR_REASON_UPSTREAM_UNAVAILABLE, "The provider's model is not available just now", _MINUTE_S
+    Unavailable, Reason.ERROR_REASON_UPSTREAM_UNAVAILABLE, "The provider is not available just now", _MINUTE_S
 )
 _FAULT = _Meaning(Unavailable, Reason.ERROR_REASON_UPSTREAM_UNAVAILABLE, "The provider failed", _SECOND_S)
 _MEDIA = _Meaning(
-    Unavailable, Reason.ERROR_REASON_UPSTREAM_UNAVAILABLE, "The provider could not fetch the media", _SECOND_S
+    Unfetched, Reason.ERROR_REASON_UPSTREAM_UNAVAILABLE, "The provider could not fetch the media", _SECOND_S
+)
+_TOO_SLOW = _Meaning(  # the same again would take as long; at another endpoint the limit may be another
+    Unavailable, Reason.ERROR_REASON_UPSTREAM_TIMEOUT, "The provider took longer than it permits itself"
 )
 _SLOW = _Meaning(Unavailable, Reason.ERROR_REASON_UPSTREAM_TIMEOUT, "The provider took too long and gave up", _SECOND_S)
 _PORTAL = _Meaning(
@@ -135,10 +146,12 @@ _PROXY = _Meaning(
 )
 _NONSENSE = _Meaning(Uncertain, Reason.ERROR_REASON_UPSTREAM_BAD_RESPONSE, "The provider's answer cannot be understood")
 _CUT = "The provider's answer broke off"
+_CUT_FOR_CONTENT = "The provider cut its answer off for its content"
 
 _PASSING_CODES = _any(
     r"insufficientquota", r"(throttling\.)?allocationquota(\.\w+)?", r"limittokens?", r"throttling\.tpm"
 )
+_TIME_OUTS = _any(r"internalerror\.timeout", r"requesttimeout", r"responsetimeout")
 _TABLE = (
     # -- by code; compared in lower case, without "_", "-" and blanks
     _Row(_PORTAL, _any(re.escape(WEB_PAGE)), statuses=range(200, 406)),
@@ -152,7 +165,7 @@ _TABLE = (
     _Row(_RATE, _any(r"throttling(\..+)?", r"limit(requests?|rate)", r"ratelimit\w*", r"toomanyrequests", r"130[25]")),
     _Row(_RATE, _any(r"invalidrequesterror", r"apierror"), _any(r"^too many requests")),
     _Row(_CAPACITY, _any(r"modelservingerror")),
-    _Row(_CLOSED, _any(r"modelunavailable", r"serviceunavailable")),
+    _Row(_BUSY, _any(r"modelunavailable", r"serviceunavailable")),
     _Row(_CONTENT, _any(r"(.+\.)?datainspectionfailed", r"contentfilter", r"contentpolicyviolation")),
     _Row(_CONTENT, _any(r"customroleblocked", r"faqruleblocked", r"ipinfringementsuspect")),
     _Row(_KEY, _any(r"invalidapikey", r"notauthorized", r"invalidaccesstoken", r"authenticationerror")),
@@ -163,11 +176,13 @@ _TABLE = (
     _Row(_TOO_LARGE, _any(r"badrequest\.toolarge")),
     _Row(_MEDIA, _any(r"(invalidurl|invalidfile)\.(timeout|connectionrefused|downloadfailed)")),
     _Row(_INVALID, _any(r"invalid(url|file)(\..+)?", r"invalidvalue", r"contextlengthexceeded")),
+    _Row(_INVALID, _any(r"mismatchedmodel", r"duplicatecustomid")),  # of a line in a file of a batch
     _Row(_INVALID, _any(r"invalidparameter\w*(\..+)?", r"internalerror\.algo\.invalidparameter")),
     _Row(_INVALID, _any(r"invalidrequesterror"), statuses=(200, 400, 422)),  # elsewhere it says less than the status
     _Row(_INVALID, _any(r"internalerror\.algo"), statuses=(400,)),
     _Row(_INVALID, _any(r"serviceunavailableerror"), statuses=(400,)),  # wrong roles, in spite of its name
-    _Row(_SLOW, _any(r"internalerror\.timeout", r"requesttimeout", r"responsetimeout")),
+    _Row(_SLOW, _TIME_OUTS, statuses=(408, 504)),  # of something in between, in words of the provider's
+    _Row(_TOO_SLOW, _TIME_OUTS),
     _Row(_FAULT, _any(r"internal(server)?error(\..+)?", r"systemerror", r"servererror", r"apiconnectionerror")),
     _Row(_FAULT, _any(r"modelservicefailed", r"invokepluginfailed", r"rewritefailed", r"clientdisconnect")),
     _Row(_FAULT, _any(r"serviceunavailableerror", r"errorfinish")),
@@ -176,8 +191,10 @@ _TABLE = (
     _Row(_MONEY, message=_any(r"account is in good standing"), statuses=(400, 402, 403, 429)),
     _Row(_TOKENS, message=_any(r"^you exceeded your current quota", r"^allocated quota exceeded")),
     _Row(_GROWTH, message=_any(r"request rate increased too quickly")),
+    _Row(_BATCHES, message=_any(r"batch requests? (are )?throttl")),
     _Row(_RATE, message=_any(r"^too many requests", r"^requests? rate limit", r"^requests? throttl")),
-    _Row(_INVALID, message=_any(r"range of input length", r"maximum context length"), statuses=range(400, 500)),
+    _Row(_INVALID, message=_any(r"range of input length", r"maximum context length"), statuses=(200, *range(400, 500))),
+    _Row(_CONTENT, message=_any(r"inappropriate content"), statuses=(200, *range(400, 500))),
     _Row(_NO_MODEL, message=_any(r"^(the )?model .*(not exist|not found)"), statuses=(400, 403, 404)),
     # -- by the status alone
     _Row(_KEY, statuses=(401, 403)),
@@ -211,6 +228,8 @@ def failure(error: ProviderError, *, retry_after_s: float | None = None, sent_pi
     pause_s = meaning.retry_after_s
     if retry_after_s is not None and pause_s is not None:
         pause_s = retry_after_s
+    if sent_pieces and meaning is _CONTENT:  # again would be the same question
+        return Uncertain(meaning.reason, _summary(_CUT_FOR_CONTENT, error), detail=error.message)
     if sent_pieces:
         reason = Reason.ERROR_REASON_UPSTREAM_INTERRUPTED
         return Uncertain(reason, _summary(_CUT, error), detail=error.message, retry_after_s=pause_s or _SECOND_S)
@@ -222,25 +241,37 @@ def unreadable(what: str) -> Uncertain:
     return Uncertain(_NONSENSE.reason, f"{_NONSENSE.says}: {what}")
 
 
-def parse_retry_after(headers: Callable[[str], str], *, wall_s: float) -> float | None:
+def parse_retry_after(
+    headers: Callable[[str], str], *, wall_s: float, capped: Callable[[float, float], None] | None = None
+) -> float | None:
     """When the provider wants to be asked again, in seconds from now; None if it does not say.
 
-    Neither documented nor observed of DashScope; relays and gateways send it. It may not exceed an hour: a
-    misconfigured gateway must not silence a node for a day.
+    Neither documented nor observed of DashScope; relays and gateways send it. Three spellings are known: milliseconds,
+    seconds, and a date. It may not exceed an hour: a misconfigured gateway must not silence a node for a day.
 
     Args:
         headers: Gives the value of a header; "" if there is none.
         wall_s: The present time, because the header may hold a date.
+        capped: Told what it said and what is kept of it, if that is less.
     """
+    told_s = _told_s(headers, wall_s)
+    if told_s is None or told_s <= _LONGEST_RETRY_AFTER_S:
+        return told_s
+    if capped is not None:
+        capped(told_s, _LONGEST_RETRY_AFTER_S)
+    return _LONGEST_RETRY_AFTER_S
+
+
+def _told_s(headers: Callable[[str], str], wall_s: float) -> float | None:
     milliseconds = _number(headers("retry-after-ms"))
     if milliseconds is not None:
-        return _bounded(milliseconds / 1000)
+        return max(0.0, milliseconds / 1000)
     text = headers("retry-after")
     seconds = _number(text)
     if seconds is not None:
-        return _bounded(seconds)
+        return max(0.0, seconds)
     try:
-        return _bounded(parsedate_to_datetime(text).timestamp() - wall_s)
+        return max(0.0, parsedate_to_datetime(text).timestamp() - wall_s)
     except (ValueError, OverflowError):
         return None
 
@@ -251,10 +282,6 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return None if math.isnan(number) else number
-
-
-def _bounded(seconds: float) -> float:
-    return min(max(0.0, seconds), _LONGEST_RETRY_AFTER_S)
 
 
 def _summary(says: str, error: ProviderError) -> str:

@@ -1,15 +1,16 @@
-"""Another attempt, when it is free, allowed and in time.
+"""Another round, when it is free, allowed and in time.
 
 Free: only `Unavailable` and `Throttled` are certain not to have been billed. An `Uncertain` attempt may have been paid
-for and is not repeated here; whoever may pay twice has to decide that, and no stage of the road does. Allowed: nothing
-has reached the caller, or it would see two answers in one. In time: a pause that ends after the deadline is not begun,
-so the caller gets the true cause now instead of a time-out later.
+for and is not repeated here, unless the caller has asked for a fresh start of broken streams. Allowed: nothing has
+reached the caller, or it would see two answers in one (again but for that wish), and the node may repeat something at
+all (`policy/retry_budget.py`). In time: a pause that ends after the deadline is not begun, so the caller gets the true
+cause now instead of a time-out later.
 
-What was refused before anything was tried (no room to wait for a turn, a limit of the caller) was no attempt and is
-told at once: the refusal names a delay, and the caller decides.
+What was refused before anything was tried (no room to wait for a turn, a limit of the caller, no target that is asked
+at present) was no attempt and is told at once: the refusal names a delay, and the caller decides.
 
-One budget per call: every attempt of a call counts (`Call.attempt_count`), whoever begins it, so a stage further down
-that tries another region cannot multiply attempts.
+One budget per call: every attempt of a call counts (`Call.attempt_count`), whoever begins it, so the route further
+down, which tries other targets without a pause, cannot multiply attempts.
 
 `stop` ends every pause: in a node that drains, a waiting call is better off elsewhere.
 """
@@ -19,10 +20,13 @@ from random import Random
 
 from edgeclient.config.schema import UpstreamConfig
 from edgeclient.core.call import Call, Handler, Reply
-from edgeclient.core.errors import CallError, Reason, Stopping, Throttled, Unavailable
+from edgeclient.core.errors import CallError, Reason, Stopping
 from edgeclient.core.events import RetryScheduled
 from edgeclient.core.ports import Clock, Observe
+from edgeclient.core.route_events import RetryRefused
 from edgeclient.policy.backoff import Backoff
+from edgeclient.policy.retry_budget import RetryBudget
+from edgeclient.policy.route import may_repeat
 
 _COME_BACK_S = 1.0  # another node, or this one after its restart
 
@@ -32,17 +36,27 @@ class Retry:
 
     Args:
         config: Attempts and pauses.
-        observe: Takes `RetryScheduled`.
+        observe: Takes `RetryScheduled` and `RetryRefused`.
         clock: Tells whether a pause fits before the deadline.
         rng: Draws the jitter.
+        budget: How much the node repeats, shared with the route, which counts the calls; None: as much as it likes.
     """
 
-    def __init__(self, config: UpstreamConfig, *, observe: Observe, clock: Clock, rng: Random) -> None:
+    def __init__(
+        self,
+        config: UpstreamConfig,
+        *,
+        observe: Observe,
+        clock: Clock,
+        rng: Random,
+        budget: RetryBudget | None = None,
+    ) -> None:
         self._max_attempts = config.max_attempts
         self._backoff = Backoff(initial_s=config.retry_initial_s, max_s=config.retry_max_s)
         self._observe = observe
         self._clock = clock
         self._rng = rng
+        self._budget = budget
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -53,11 +67,11 @@ class Retry:
         """Answer the call by the first attempt that succeeds."""
         failed_count = 0
         while True:
-            begun_count = call.attempt_count
+            begun_count, before_s = call.attempt_count, call.upstream_s
             try:
                 return await forward(call)
-            except (Throttled, Unavailable) as error:
-                if call.attempt_count == begun_count:
+            except CallError as error:
+                if call.attempt_count == begun_count or not may_repeat(call, error):
                     raise
                 failed_count += 1
                 delay_s = self._delay_s(call, error, failed_count)
@@ -65,6 +79,9 @@ class Retry:
                     raise
                 if self._stopping.is_set():
                     raise _stopping(error) from error
+                if call.upstream_s > before_s and not self._may_repeat():
+                    self._observe(RetryRefused(call_id=call.id, reason=error.reason_name))
+                    raise
                 self._observe(
                     RetryScheduled(
                         call_id=call.id, attempt=call.attempt_count, reason=error.reason_name, delay_s=delay_s
@@ -75,10 +92,13 @@ class Retry:
 
     def _delay_s(self, call: Call, error: CallError, failed_count: int) -> float | None:
         """The pause before the next attempt; None if there must be none."""
-        if call.committed or max(call.attempt_count, failed_count) >= self._max_attempts:
+        if max(call.attempt_count, failed_count) >= self._max_attempts:
             return None
         delay_s = self._backoff.delay_s(failed_count, draw=self._rng.random(), least_s=error.retry_after_s or 0.0)
         return delay_s if call.deadline.remaining_s(self._clock.monotonic_s()) > delay_s else None
+
+    def _may_repeat(self) -> bool:
+        return self._budget is None or self._budget.take(self._clock.monotonic_s())
 
     async def _stopped_within(self, delay_s: float) -> bool:
         try:
@@ -94,4 +114,5 @@ def _stopping(cause: CallError) -> Stopping:
         Reason.ERROR_REASON_SHUTTING_DOWN,
         f"This node is shutting down, and the last attempt had failed: {cause.summary}",
         retry_after_s=_COME_BACK_S,
+        possibly_billed=cause.possibly_billed,
     )

@@ -1,6 +1,7 @@
 """The end of the road over a scripted engine: any transport of httpx will do for one."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import builders
@@ -8,7 +9,9 @@ import httpx
 import pytest
 from upstream_end import UpstreamEnd
 
+from edgeclient.config.row_schema import PriceConfig
 from edgeclient.config.schema import UpstreamConfig
+from edgeclient.config.targets import TargetSettings
 from edgeclient.core.call import Delta
 from edgeclient.core.errors import CallError, Unavailable, Uncertain
 from edgeclient.core.events import Uplink
@@ -174,3 +177,58 @@ async def test_cancelled_leader_hands_over() -> None:
     with pytest.raises(Unavailable):
         await follower
     assert leader.cancelled()
+
+
+def answer(model: str) -> httpx.Response:
+    body = {
+        "model": model,
+        "choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 1},
+    }
+    return httpx.Response(200, json=body, stream=Pieces(json.dumps(body).encode(), 1))
+
+
+PRICES = (
+    PriceConfig(model="qwen-plus", input_per_million=1),
+    PriceConfig(model="qwen-plus-dated", input_per_million=2),
+)
+
+
+@pytest.mark.parametrize(
+    ("named", "cost_nanos"),
+    [("qwen-plus-us", 10_000), ("qwen-plus-dated", 20_000), ("qwen-turbo", 0)],
+    ids=["the name there is the model's", "a dated one has its own price", "another one has none"],
+)
+async def test_model_is_asked_by_its_name_at_the_target(named: str, cost_nanos: int) -> None:
+    engine = Scripted(answer(named))
+    the_end = UpstreamEnd(
+        build=engine, base_url="https://cloud.test/v1", prices=PRICES, serves={"qwen-plus": "qwen-plus-us"}.get
+    )
+    reply = await the_end.ask(builders.call(request=builders.chat_request(max_tokens=5)))
+    assert json.loads(engine.bodies[0])["model"] == "qwen-plus-us"
+    assert (reply.response.model, reply.response.usage.cost_nanos) == (named, cost_nanos)
+    assert [(each.model, each.cost_nanos) for each in the_end.attempts] == [("qwen-plus", cost_nanos)]
+
+
+async def test_model_that_is_not_served_is_a_defect_of_whoever_asks() -> None:
+    the_end = UpstreamEnd(build=Scripted(answer("x")), base_url="https://cloud.test/v1", serves=lambda _: None)
+    with pytest.raises(RuntimeError, match="dashscope was asked for qwen-plus, which it does not serve"):
+        await the_end.ask(builders.call())
+
+
+async def test_keyless_endpoint_is_shown_no_key() -> None:
+    engine = Scripted(answer("qwen-plus"))
+    the_end = UpstreamEnd(build=engine, base_url="http://192.168.7.20:8080/v1", keyless=True)
+    await the_end.ask(builders.call(request=builders.chat_request(max_tokens=5)))
+    assert "authorization" not in engine.requests[0].headers
+
+
+async def test_failure_of_a_target_names_the_settings_of_its_row() -> None:
+    the_end = UpstreamEnd(
+        build=Scripted(httpx.Response(404, stream=Pieces(b"no", 1))),
+        base_url="https://cloud.test/v1",
+        reword=TargetSettings(upstream=UpstreamConfig(), path="targets[3]").in_own_terms,
+    )
+    with pytest.raises(CallError, match=r"check targets\[3\]\.base_url") as caught:
+        await the_end.ask(builders.call())
+    assert "upstream.base_url" not in caught.value.message + caught.value.summary

@@ -2,22 +2,25 @@
 
 import json
 
+import builders
 import pytest
 
 from edgeclient.core.errors import (
     Blocked,
     CallError,
     ModelBlocked,
-    Reason,
     Rejected,
     Throttled,
     Unavailable,
     Uncertain,
+    Unfetched,
 )
+from edgeclient.policy.route import counts_against, may_repeat, shows_life, step_after
 from edgeclient.upstream.failures import ProviderError, failure, parse_error, parse_retry_after
 
 QUOTA_TEXT = "You exceeded your current quota, please check your plan and billing details."
 
+OF_ITS_OWN_TIME = ("InternalError.Timeout", "RequestTimeOut", "request_timeout", "ResponseTimeout")
 MEANINGS = [
     # status, code, message, class, reason
     (400, "InvalidParameter", "", Rejected, "INVALID_REQUEST"),
@@ -31,8 +34,12 @@ MEANINGS = [
     (400, "", "something new", Rejected, "INVALID_REQUEST"),
     (422, "", "", Rejected, "INVALID_REQUEST"),
     (400, "context_length_exceeded", "", Rejected, "INVALID_REQUEST"),
-    (400, "InvalidURL.Timeout", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
-    (400, "InvalidFile.DownloadFailed", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
+    (400, "InvalidURL.Timeout", "", Unfetched, "UPSTREAM_UNAVAILABLE"),
+    (400, "InvalidFile.DownloadFailed", "", Unfetched, "UPSTREAM_UNAVAILABLE"),
+    (200, "", "Range of input length should be [1, 30720]", Rejected, "INVALID_REQUEST"),
+    (200, "", "Input data may contain inappropriate content.", Rejected, "CONTENT_BLOCKED"),
+    (200, "mismatched_model", "", Rejected, "INVALID_REQUEST"),
+    (200, "duplicate_custom_id", "", Rejected, "INVALID_REQUEST"),
     (400, "APIConnectionError", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
     (400, "ClientDisconnect", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
     (400, "BadRequest.TooLarge", "", Rejected, "REQUEST_TOO_LARGE"),
@@ -95,7 +102,8 @@ MEANINGS = [
     (500, "internal_error", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
     (500, "InternalError.Algo", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
     (500, "SystemError", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
-    (503, "ModelUnavailable", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
+    (503, "ModelUnavailable", "", Throttled, "UPSTREAM_UNAVAILABLE"),
+    (503, "ServiceUnavailable", "", Throttled, "UPSTREAM_UNAVAILABLE"),
     (503, "", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
     (502, "text/html", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
     (200, "brand_new_code", "", Unavailable, "UPSTREAM_UNAVAILABLE"),
@@ -114,6 +122,73 @@ MEANINGS = [
 ]
 
 
+MAYBE, LATER, NEVER, STOP = "R", "R60", "N", "S"
+REFERENCE: list[tuple[int, str, str, str]] = [
+    # status, codes as the provider and the OpenAI mode write them, message, what to do: as in its own table
+    (400, "InvalidParameter invalid_parameter_error invalid_request_error invalid_value", "", NEVER),
+    (400, "InternalError.Algo.InvalidParameter InvalidParameter.NotSupportEnableThinking", "", NEVER),
+    (400, "Arrearage", "", STOP),
+    (400, "DataInspectionFailed data_inspection_failed", "", NEVER),
+    (400, "InvalidURL InvalidFile.Format", "", NEVER),
+    (400, "InvalidURL.Timeout InvalidURL.ConnectionRefused InvalidFile.DownloadFailed", "", MAYBE),
+    (400, "BadRequest.TooLarge ServiceUnavailableError", "", NEVER),
+    (400, "APIConnectionError", "", MAYBE),
+    (400, "CustomRoleBlocked FaqRuleBlocked IPInfringementSuspect", "", NEVER),
+    (401, "InvalidApiKey invalid_api_key NOT_AUTHORIZED", "", STOP),
+    (401, "", "invalid access token", STOP),
+    (403, "AccessDenied access_denied AccessDenied.Unpurchased Model.AccessDenied Workspace.AccessDenied", "", STOP),
+    (403, "AllocationQuota.FreeTierOnly insufficient_quota", "", STOP),
+    (404, "ModelNotFound model_not_found model_not_supported WorkSpaceNotFound NotFound", "", STOP),
+    (408, "", "", MAYBE),
+    (413, "", "", NEVER),
+    (429, "Throttling Throttling.RateQuota LimitRequests limit_requests", "", LATER),
+    (429, "Throttling.BurstRate limit_burst_rate", "request rate increased too quickly", LATER),
+    (429, "Throttling.AllocationQuota insufficient_quota", QUOTA_TEXT, LATER),
+    (429, "Throttling.AllocationQuota insufficient_quota", "Free allocated quota exceeded", STOP),
+    (429, "CommodityNotPurchased PrepaidBillOverdue PostpaidBillOverdue", "", STOP),
+    (429, "", "batch requests throttled", LATER),
+    (500, "InternalError internal_error InternalError.Algo SystemError", "", MAYBE),
+    (500, "ModelServiceFailed InvokePluginFailed RewriteFailed", "", MAYBE),
+    (500, "InternalError.Timeout RequestTimeOut request_timeout ResponseTimeout", "", MAYBE),
+    (500, "ModelServingError", "too many requests, temporary capacity limits", LATER),
+    (503, "ModelServingError ModelUnavailable ServiceUnavailable", "", LATER),
+    (502, "", "", MAYBE),
+    (504, "", "", MAYBE),
+    (400, "mismatched_model duplicate_custom_id", "", NEVER),
+    (200, "1302 1305", "", LATER),
+]
+DONE: dict[str, type[CallError]] = {MAYBE: Unavailable, LATER: Throttled, NEVER: Rejected, STOP: Blocked}
+
+
+@pytest.mark.parametrize(("status", "codes", "message", "do"), REFERENCE)
+def test_the_table_of_the_provider(status: int, codes: str, message: str, do: str) -> None:
+    for code in codes.split() or [""]:
+        error = failure(ProviderError(http_status=status, code=code, message=message))
+
+        assert isinstance(error, DONE[do]), code
+        assert not error.possibly_billed
+
+
+@pytest.mark.parametrize("code", OF_ITS_OWN_TIME)
+def test_what_took_too_long_is_asked_elsewhere_and_not_again(code: str) -> None:
+    call = builders.call()
+    error = failure(ProviderError(http_status=500, code=code))
+
+    assert step_after(call, error, moves_after_timeout=False) is not None
+    assert not may_repeat(call, error)
+    gateway = failure(ProviderError(http_status=504, code=""))
+    assert may_repeat(call, gateway)
+
+
+def test_media_that_cannot_be_fetched_are_no_fault_of_the_target() -> None:
+    error = failure(ProviderError(http_status=400, code="InvalidURL.ConnectionRefused"))
+
+    assert shows_life(error)
+    assert not counts_against(error)
+    assert may_repeat(builders.call(), error)
+    assert step_after(builders.call(), error, moves_after_timeout=True) is None
+
+
 @pytest.mark.parametrize(("status", "code", "message", "kind", "reason"), MEANINGS)
 def test_error_means_one_thing(status: int, code: str, message: str, kind: type[CallError], reason: str) -> None:
     error = failure(ProviderError(http_status=status, code=code, message=message))
@@ -126,7 +201,8 @@ def test_advice_fits_the_class(status: int, code: str, message: str, kind: type[
     del reason
     error = failure(ProviderError(http_status=status, code=code, message=message), retry_after_s=7.0)
 
-    assert (7.0 if kind in (Throttled, Unavailable) else None) == error.retry_after_s
+    passes = kind in (Throttled, Unavailable, Unfetched) and code not in OF_ITS_OWN_TIME
+    assert (7.0 if passes else None) == error.retry_after_s
     assert (kind is Uncertain) is error.possibly_billed
 
 
@@ -134,11 +210,12 @@ def test_advice_fits_the_class(status: int, code: str, message: str, kind: type[
 def test_after_a_piece_every_error_is_a_cut(
     status: int, code: str, message: str, kind: type[CallError], reason: str
 ) -> None:
-    del kind, reason
+    del kind
     error = failure(ProviderError(http_status=status, code=code, message=message), sent_pieces=True)
 
     assert isinstance(error, Uncertain)
-    assert error.reason == Reason.ERROR_REASON_UPSTREAM_INTERRUPTED
+    cut = "CONTENT_BLOCKED" if reason == "CONTENT_BLOCKED" else "UPSTREAM_INTERRUPTED"
+    assert cut == error.reason_name
     assert message in error.message
 
 
@@ -251,3 +328,25 @@ NOW_S = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 )
 def test_retry_after_is_read_and_bounded(headers: dict[str, str], expected: float | None) -> None:
     assert expected == parse_retry_after(lambda name: headers.get(name, ""), wall_s=NOW_S)
+
+
+@pytest.mark.parametrize("told", ["86400", "1e999"])
+def test_an_absurd_retry_after_is_cut_and_told(told: str) -> None:
+    capped: list[tuple[float, float]] = []
+
+    kept_s = parse_retry_after(
+        lambda name: told if name == "retry-after" else "", wall_s=NOW_S, capped=lambda *both: capped.append(both)
+    )
+
+    assert 3600.0 == kept_s
+    assert [(float(told), 3600.0)] == capped
+
+
+def test_a_retry_after_within_reason_is_kept_without_a_word() -> None:
+    capped: list[tuple[float, float]] = []
+    headers = {"retry-after-ms": "1500"}
+
+    assert 1.5 == parse_retry_after(
+        lambda name: headers.get(name, ""), wall_s=NOW_S, capped=lambda *both: capped.append(both)
+    )
+    assert [] == capped

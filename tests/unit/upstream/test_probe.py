@@ -59,7 +59,7 @@ def _probe(cloud: _Cloud, clock: FakeClock | None = None) -> tuple[Probe, Upstre
 async def test_an_answer_shows_that_the_way_works() -> None:
     probe, end = _probe(_Cloud(200, b'{"data":[]}'))
 
-    await probe.once()
+    assert await probe.once()
 
     assert Uplink.ONLINE is end.uplink.state
     (attempt,) = [event for event in end.events if isinstance(event, AttemptFinished)]
@@ -70,8 +70,8 @@ async def test_a_refused_key_is_no_fault_of_the_way_and_is_told_once() -> None:
     cloud = _Cloud(401, REFUSED)
     probe, end = _probe(cloud)
 
-    await probe.once()
-    await probe.once()
+    assert not await probe.once()
+    assert not await probe.once()
 
     assert Uplink.ONLINE is end.uplink.state
     assert ["dashscope"] == [event.target for event in end.events if isinstance(event, KeyRefused)]
