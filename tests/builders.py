@@ -10,6 +10,7 @@ from typing import Any
 from edgeclient.config.models import built_in_models
 from edgeclient.config.row_schema import ROWS
 from edgeclient.config.schema import SECTIONS, Config
+from edgeclient.config.target_schema import TargetConfig
 from edgeclient.core.call import Call
 from edgeclient.core.deadline import Deadline
 from edgeclient.core.models import ModelSpec, Thinking
@@ -28,15 +29,22 @@ _LOOPBACK: Mapping[str, Mapping[str, Any]] = {
 def config(**sections: Any) -> Config:
     """A configuration with the built-in models: `config(ingress={"drain_s": 1})`.
 
-    Sections are given as dictionaries of the settings that matter; `models` adds models, `prices`, `limits` and
-    `callers` are rows.
+    Sections are given as dictionaries of the settings that matter; `models` adds models, `targets`, `prices`, `limits`
+    and `callers` are rows.
     """
     added = tuple(sections.pop("models", ()))
     rows = {name: tuple(sections.pop(name, ())) for name in ROWS}
     assert sections.keys() <= SECTIONS.keys(), f"no such section: {sorted(sections.keys() - SECTIONS.keys())}"
-    made = {name: cls(**{**_LOOPBACK.get(name, {}), **sections.get(name, {})}) for name, cls in SECTIONS.items()}
+    loopback = {**_LOOPBACK, **({"upstream": {"proxy": "none"}} if rows["targets"] else {})}
+    made = {name: cls(**{**loopback.get(name, {}), **sections.get(name, {})}) for name, cls in SECTIONS.items()}
     parts: dict[str, Any] = {**made, "models": (*added, *built_in_models()), **rows}
     return Config(**parts)
+
+
+def target(name: str, **over: Any) -> TargetConfig:
+    """A row for a target on a port where nobody listens."""
+    facts: dict[str, Any] = {"name": name, "base_url": NOBODY_LISTENS, "keyless": "api_key_file" not in over}
+    return TargetConfig(**(facts | over))
 
 
 def model(**over: Any) -> ModelSpec:

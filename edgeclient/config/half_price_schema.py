@@ -16,6 +16,9 @@ class HalfPriceConfig(Section):
         "off: like any other job; file: in batches, within a day or more; chat: one by one, within the hour.",
         choices=("off", "file", "chat"),
     )
+    target: str = setting(
+        "", "Target that batches are sent to, and whose key the mode chat shows. Empty: the first that is not local."
+    )
     models: list[str] = setting([], "Models that are sent so. Empty: those that the provider documents.")
     min_lines: int = setting(1, "Fewest jobs that are worth a batch; fewer are sent live.", least=1, most=50_000)
     max_lines: int = setting(50_000, "Most jobs of one batch.", least=1, most=50_000)

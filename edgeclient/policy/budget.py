@@ -64,10 +64,9 @@ class Budget:
     )
 
     def __init__(self, *, caller: str, limit: float, currency: str, path: str) -> None:
-        self.limit_nanos = round(limit * NANOS)
         self._caller = caller
         self.currency = currency
-        self.path = path
+        self.apply(limit=limit, path=path)
         self.day = -1
         self.refused = False
         self._covered = False
@@ -75,6 +74,11 @@ class Budget:
 
     def __repr__(self) -> str:
         return f"<Budget {self.path}, {self._spent_nanos} + {self._reserved_nanos} of {self.limit_nanos}>"
+
+    def apply(self, *, limit: float, path: str) -> None:
+        """The budget is another one now; what was spent of it stays spent."""
+        self.limit_nanos = round(limit * NANOS)
+        self.path = path
 
     def fits(self, cost_nanos: int, currency: str, day: int) -> bool:
         """There is so much left on this day, in this currency."""

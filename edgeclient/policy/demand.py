@@ -23,6 +23,7 @@ class Demand:
             attempt; None: that is not known, and all of it is treated so.
         batch: It goes through the provider's batch interface, to which the limits for live traffic do not apply; only
             the caller's budget does.
+        account: Whose limits of the model it uses; "": those of the first account.
     """
 
     model: str
@@ -32,6 +33,7 @@ class Demand:
     currency: str = ""
     output_tokens: int | None = None
     batch: bool = False
+    account: str = ""
 
     @property
     def read_tokens(self) -> int:

@@ -9,7 +9,7 @@ from edgeclient.core.call import Call, Reply
 from edgeclient.core.models import ModelSpec
 from edgeclient.core.thinking import thinks
 from edgeclient.policy.demand import Demand, Spent
-from edgeclient.policy.pricing import PriceTable
+from edgeclient.policy.pricing import Prices
 from edgeclient.policy.token_estimate import TokenEstimate, count_request
 
 _MOST_CALLS = 8192
@@ -21,11 +21,13 @@ class Demands:
     Args:
         estimate: Estimates, and learns from what `spent` is told.
         prices: The prices.
+        account: Account of the target that is asked; "": the first one.
     """
 
-    def __init__(self, estimate: TokenEstimate, prices: PriceTable) -> None:
+    def __init__(self, estimate: TokenEstimate, prices: Prices, *, account: str = "") -> None:
         self._estimate = estimate
         self._prices = prices
+        self._account = account
         self._counted: dict[str, int] = {}
 
     def demand(self, call: Call, *, batch: bool = False) -> Demand:
@@ -53,6 +55,7 @@ class Demands:
             currency="" if cost is None else cost.currency,
             output_tokens=tokens.output_tokens,
             batch=batch,
+            account=self._account,
         )
 
     def spent(self, call: Call, reply: Reply) -> Spent:

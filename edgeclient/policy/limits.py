@@ -15,6 +15,11 @@ class LimitRow(Protocol):
         ...
 
     @property
+    def account(self) -> str:
+        """Account that it is for; "": each by itself."""
+        ...
+
+    @property
     def requests_per_minute(self) -> int:
         """Most requests in any 60 seconds."""
         ...

@@ -81,8 +81,25 @@ class _Tier:
     batch_millionths: int
 
 
+class Prices(Protocol):
+    """What answers cost."""
+
+    def cost(
+        self,
+        model_id: str,
+        prompt_tokens: int,
+        cached_tokens: int,
+        completion_tokens: int,
+        *,
+        thinking: bool = False,
+        batch: bool = False,
+    ) -> Cost | None:
+        """See `PriceTable.cost`."""
+        ...
+
+
 class PriceTable:
-    """The prices of all models. Immutable.
+    """The prices of all models; they may change while the node runs.
 
     Args:
         rows: Rows in any order; of two for the same model and size the first wins.
@@ -90,9 +107,14 @@ class PriceTable:
     """
 
     def __init__(self, rows: Iterable[PriceRow], *, resolve: Callable[[str], str] = str) -> None:
+        self._resolve = resolve
+        self.apply(rows)
+
+    def apply(self, rows: Iterable[PriceRow]) -> None:
+        """From now on these are the prices. What is priced already keeps its price."""
         tiers: dict[str, list[_Tier]] = {}
         for row in rows:
-            tiers.setdefault(resolve(row.model), []).append(_tier(row))
+            tiers.setdefault(self._resolve(row.model), []).append(_tier(row))
         self._tiers = {model: sorted(found, key=lambda tier: tier.up_to_tokens) for model, found in tiers.items()}
 
     def cost(
@@ -132,6 +154,37 @@ class PriceTable:
         """The currency of a model's price; "" if it has none."""
         tiers = self._tiers.get(model_id)
         return tiers[0].currency if tiers else ""
+
+
+class ScaledPrices:
+    """The prices of a target that takes more or less than those of the table; also when those have changed.
+
+    Args:
+        table: The prices.
+        factor: What they are multiplied by; 0: nothing is paid there.
+    """
+
+    def __init__(self, table: PriceTable, *, factor: float) -> None:
+        self._table = table
+        self._millionths = round(factor * 1_000_000)
+
+    def cost(
+        self,
+        model_id: str,
+        prompt_tokens: int,
+        cached_tokens: int,
+        completion_tokens: int,
+        *,
+        thinking: bool = False,
+        batch: bool = False,
+    ) -> Cost | None:
+        """See `PriceTable.cost`."""
+        cost = self._table.cost(
+            model_id, prompt_tokens, cached_tokens, completion_tokens, thinking=thinking, batch=batch
+        )
+        if cost is None:
+            return None
+        return Cost(nanos=(cost.nanos * self._millionths + 500_000) // 1_000_000, currency=cost.currency)
 
 
 def _tier(row: PriceRow) -> _Tier:

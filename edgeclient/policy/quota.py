@@ -6,8 +6,8 @@ the table stands for each model by itself; those of its caller, likewise; and th
 truth in place of the estimate, refunding forgets what was certainly not processed. How the windows count is told in
 `quota_lane.py`, how money does in `budget.py`, how days do in `utc_day.py`.
 
-One `Quota` stands for one account at the provider. It knows what this node sends and nothing of other users of the
-account; what the provider says about that is told with `lower`.
+A model is limited in each account at the provider by itself; a caller, and its money, over all of them. A `Quota` knows
+what this node sends and nothing of other users of an account; what the provider says about that is told with `lower`.
 """
 
 from collections import Counter
@@ -43,7 +43,7 @@ class Reservation:
 
 
 class Quota:
-    """The limits of one account, of its callers, and their budgets; see the module.
+    """The limits of the accounts, of the callers, and their budgets; see the module.
 
     Args:
         limits: The operator's rows for models.
@@ -52,6 +52,7 @@ class Quota:
         wall_s: The same moment since the Unix epoch.
         resolve: The id of the model that a name in a row stands for.
         unknown: Told the demand of each attempt whose outcome is not known.
+        accounts: Names of the accounts.
 
     Attributes:
         refusals: Demands that were not to wait, by path of the setting.
@@ -67,21 +68,34 @@ class Quota:
         wall_s: float,
         resolve: Callable[[str], str] = str,
         unknown: Callable[[Demand], None] = lambda _demand: None,
+        accounts: Sequence[str] = ("",),
     ) -> None:
         self.on_urgent: Callable[[], None] = lambda: None
         self.refusals: Counter[str] = Counter()
         self._day = UtcDay(now_s=now_s, wall_s=wall_s)
-        self._subjects = Subjects(limits=limits, callers=callers, resolve=resolve, day=self._day.at)
+        self._subjects = Subjects(limits=limits, callers=callers, resolve=resolve, day=self._day.at, accounts=accounts)
         self._waiting: dict[Lane, float] = {}
         self._unknown = unknown
 
     def __repr__(self) -> str:
         return f"<Quota, {self._subjects!r}, {self._day!r}>"
 
+    @property
+    def is_limiting(self) -> bool:
+        """There is a row, or the provider has told a limit; else nothing has to be reserved."""
+        return self._subjects.are_limited
+
+    def apply(self, *, limits: Sequence[LimitRow], callers: Sequence[CallerRow], now_s: float) -> None:
+        """From now on these are the operator's rows; who waits for the account is to ask again."""
+        self._subjects.apply(limits=limits, callers=callers)
+        self._waiting = dict.fromkeys(self._waiting, now_s)
+
     def reserve(self, demand: Demand, *, now_s: float) -> Reservation | Shortage:
         """Take what an attempt may use at most, or say what is missing; then nothing was taken."""
         day = self._day.at(now_s)
-        model, client = self._subjects.model(demand.model, now_s), self._subjects.client(demand.caller, now_s)
+        subjects = self._subjects
+        model = subjects.model(demand.model, now_s, account=demand.account)
+        client = subjects.client(demand.caller, now_s)
         lanes = () if demand.batch else (model, client.lane)
         budget = client.budget
         if not (
@@ -136,6 +150,7 @@ class Quota:
         tokens_per_minute: int = 0,
         now_s: float,
         for_s: float = inf,
+        account: str = "",
     ) -> None:
         """The provider permits no more than this; a sixtieth of it per second. 0: it told nothing.
 
@@ -146,12 +161,13 @@ class Quota:
             now_s: The present moment.
             for_s: How long that is believed; inf: until something else is told. One for a time does not touch the
                 other.
+            account: Whose limit of it; "": the first account's.
         """
         limits = limits_told(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute)
         if for_s < inf:
-            self._subjects.model(model, now_s).lower(limits, until_s=now_s + for_s)
+            self._subjects.model(model, now_s, account=account).lower(limits, until_s=now_s + for_s)
         else:
-            self._subjects.tell(model, limits)
+            self._subjects.tell(model, limits, account=account)
 
     def next_s(self, now_s: float) -> float:
         """The earliest moment at which a demand that waits for the account may fit; inf: none waits.

@@ -100,6 +100,12 @@ class Lane:
         """When the next of the attempts under way ends, judging by how long they took so far."""
         return self._duration.value / max(1, self.in_flight)
 
+    def apply(self, limits: Limits, *, path: str) -> None:
+        """Keep below these from now on; what counts already goes on counting."""
+        self.path = path
+        self._limits = limits
+        self._lower()
+
     def tell(self, limits: Limits) -> None:
         """Keep below these too; they take the place of what was told before."""
         self._told = limits

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from edgeclient.core.accounts import QuotaRecord
-from edgeclient.policy.budget import Budget, BudgetState
+from edgeclient.policy.budget import NANOS, Budget, BudgetState
 from edgeclient.policy.demand import BUDGET
 from edgeclient.policy.limits import NO_LIMITS, CallerRow, LimitRow, Limits, limits_of_caller, limits_of_model
 from edgeclient.policy.quota_lane import Lane
@@ -54,6 +54,10 @@ class Subjects:
         limits, callers: The operator's rows.
         resolve: The id of the model that a name in a row stands for.
         day: Number of the day at a moment.
+        accounts: Names of the accounts; a model of the first has its bare name, of another one `model@account`.
+
+    Attributes:
+        are_limited: There is a row, or the provider has told a limit.
     """
 
     def __init__(
@@ -63,33 +67,52 @@ class Subjects:
         callers: Sequence[CallerRow],
         resolve: Callable[[str], str],
         day: Callable[[float], int],
+        accounts: Sequence[str] = ("",),
     ) -> None:
-        self._limits: dict[str, tuple[str, Limits]] = {}
-        for index, row in enumerate(limits):  # of two for the same model, by whatever names, the first holds
-            model = row.model if row.model == ANY else resolve(row.model)
-            self._limits.setdefault(model, (f"limits[{index}]", limits_of_model(row)))
-        self._rows = {row.name: (f"callers[{index}]", row) for index, row in enumerate(callers)}
+        self._first, *others = accounts
+        self._others = frozenset(others)
         self._told: dict[str, Limits] = {}
         self._day = day
+        self._resolve = resolve
         self._models = Register(self._new_lane, is_idle=Lane.is_idle, most=MOST_MODELS)
         self._callers = Register(self._new_client, is_idle=self._is_idle, most=MOST_CALLERS)
+        self.apply(limits=limits, callers=callers)
+
+    def apply(self, *, limits: Sequence[LimitRow], callers: Sequence[CallerRow]) -> None:
+        """From now on these are the rows. What counts already goes on counting, and what was spent stays spent."""
+        found: dict[tuple[str, str], tuple[str, Limits]] = {}
+        for index, row in enumerate(limits):  # of two for the same model, by whatever names, the first holds
+            model = row.model if row.model == ANY else self._resolve(row.model)
+            found.setdefault((row.account, model), (f"limits[{index}]", limits_of_model(row)))
+        self._limits = found
+        self._rows = {row.name: (f"callers[{index}]", row) for index, row in enumerate(callers)}
+        self.are_limited = bool(limits or callers or self._told)
+        for name, lane in self._models:
+            path, now = self._of_model(name)
+            lane.apply(now, path=path)
+        for name, client in self._callers:
+            fresh = self._new_client(name)
+            client.lane.apply(fresh.lane.limits, path=fresh.lane.path)
+            client.budget = _carried(client.budget, fresh.budget)
 
     def __repr__(self) -> str:
         return f"<Subjects, {len(self._models)} models, {len(self._callers)} callers>"
 
-    def model(self, name: str, now_s: float) -> Lane:
-        """What is counted of a model."""
-        return self._models.of(name, now_s)
+    def model(self, name: str, now_s: float, *, account: str = "") -> Lane:
+        """What is counted of a model in an account."""
+        return self._models.of(self._name(name, account), now_s)
 
     def client(self, name: str, now_s: float) -> Client:
         """What is counted of a caller."""
         return self._callers.of(name, now_s)
 
-    def tell(self, model: str, limits: Limits) -> None:
-        """The provider permits no more than this of a model."""
+    def tell(self, model: str, limits: Limits, *, account: str = "") -> None:
+        """The provider permits no more than this of a model in an account."""
+        model = self._name(model, account)
         if model not in self._told and len(self._told) >= MOST_TOLD:
             return
         self._told[model] = limits
+        self.are_limited = True
         lane = self._models.find(model)
         if lane is not None:
             lane.tell(limits)
@@ -142,8 +165,19 @@ class Subjects:
         """Forget a caller's name and what is counted under it."""
         self._callers.forget(caller)
 
+    def _of_model(self, name: str) -> tuple[str, Limits]:
+        """The row of a model: one of its account goes before those for all accounts, one of its own before "*"."""
+        model, _, account = name.rpartition("@")
+        if account not in self._others:
+            model, account = name, self._first
+        keys = ((account, model), (account, ANY), ("", model), ("", ANY))
+        return next((self._limits[key] for key in keys if key in self._limits), ("provider", NO_LIMITS))
+
+    def _name(self, model: str, account: str) -> str:
+        return f"{model}@{account}" if account in self._others else model
+
     def _new_lane(self, name: str) -> Lane:
-        path, limits = self._limits.get(name) or self._limits.get(ANY) or ("provider", NO_LIMITS)
+        path, limits = self._of_model(name)
         lane = Lane(limits, path=path)
         lane.tell(self._told.get(name, NO_LIMITS))
         return lane
@@ -162,3 +196,11 @@ class Subjects:
     def _is_idle(self, client: Client, now_s: float) -> bool:
         is_spent = client.budget is not None and not client.budget.is_untouched(self._day(now_s))
         return not is_spent and client.lane.is_idle(now_s)
+
+
+def _carried(before: Budget | None, now: Budget | None) -> Budget | None:
+    """The budget that holds now, with what was spent of the one before; another currency begins anew."""
+    if before is None or now is None or before.currency != now.currency:
+        return now
+    before.apply(limit=now.limit_nanos / NANOS, path=now.path)
+    return before

@@ -3,7 +3,7 @@
 import pytest
 
 from edgeclient.config.row_schema import PriceConfig
-from edgeclient.policy.pricing import Cost, PriceTable
+from edgeclient.policy.pricing import Cost, PriceTable, ScaledPrices
 
 TABLE = PriceTable(
     [
@@ -73,3 +73,14 @@ def test_a_row_may_go_by_any_name_of_its_model() -> None:
     table = PriceTable([PriceConfig(model="Qwen Plus")], resolve=lambda _name: "qwen-plus")
 
     assert (table.currency("qwen-plus"), table.currency("Qwen Plus")) == ("CNY", "")
+
+
+def test_a_target_may_take_more_or_less_and_follows_the_table() -> None:
+    table = PriceTable([PriceConfig(model="m", input_per_million=1, output_per_million=3)])
+    cheap, free = ScaledPrices(table, factor=0.5), ScaledPrices(table, factor=0.0)
+    assert cheap.cost("m", 1000, 0, 1000) == Cost(nanos=2_000_000, currency="CNY")
+    assert free.cost("m", 1000, 0, 1000) == Cost(nanos=0, currency="CNY")
+    assert cheap.cost("other", 1000, 0, 1000) is None
+    table.apply([PriceConfig(model="m", input_per_million=2, output_per_million=6, batch_factor=0.25, currency="USD")])
+    assert cheap.cost("m", 1000, 0, 1000) == Cost(nanos=4_000_000, currency="USD")
+    assert cheap.cost("m", 1000, 0, 1000, batch=True) == Cost(nanos=1_000_000, currency="USD")
