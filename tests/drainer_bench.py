@@ -35,6 +35,7 @@ class Provider:
         self.widest = 0
 
     async def __call__(self, call: Call) -> Reply:
+        await begins(call)
         call.attempt_count += 1
         self.calls.append(call)
         if self.script:
@@ -122,6 +123,12 @@ class Bench:
     def goes(self, after: Uplink) -> None:
         before, self.uplink = self.uplink, after
         self.drainer.uplink_changed(UplinkChanged(target="dashscope", before=before, after=after, cause="test"))
+
+
+async def begins(call: Call) -> None:
+    """It is the turn of an attempt, as whoever sends jobs says."""
+    assert call.before_send is not None
+    await call.before_send()
 
 
 async def until(is_so: Callable[[], object]) -> None:

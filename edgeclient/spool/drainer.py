@@ -24,14 +24,15 @@ from edgeclient.core.jobs import RUNNABLE, TERMINAL, Job, JobKind, JobState, Wai
 from edgeclient.core.ports import Clock, Observe
 from edgeclient.core.spool import Spool
 from edgeclient.spool.closed_models import ClosedModels
+from edgeclient.spool.held_callers import HeldCallers
 from edgeclient.spool.intake import Intake
-from edgeclient.spool.job_run import Admit, JobRun, defect
+from edgeclient.spool.job_run import DEFECT_PAUSE_S, Admit, JobRun, defect
 from edgeclient.spool.lane import Lane
 from edgeclient.spool.runner import Runner
 from edgeclient.spool.waiting_room import WaitingRoom
 
-_DEFECT_PAUSE_S = 60.0
 _ENDED = TERMINAL | {JobState.UNCERTAIN}
+_TAKEN_AWAY = frozenset({JobState.CANCELLED, JobState.ERASED, JobState.EXPIRED})
 
 
 class Drainer:
@@ -39,7 +40,7 @@ class Drainer:
 
     Args:
         spool: The storage.
-        send: Asks the provider, once; no stage that repeats.
+        send: Asks the provider, when it is the call's turn; awaits `Call.before_send` before anything leaves.
         admit: Sets `Call.model` of a stored request, or raises the error that it fails with.
         uplink: Best state of all targets; `uplink_changed` is to be called when it changes.
         places: How many jobs live calls leave room for.
@@ -68,13 +69,16 @@ class Drainer:
         self._clock = clock
         self._lane = Lane(config, uplink=uplink, places=places, observe=observe, clock=clock, rng=rng)
         self._models = ClosedModels(observe=observe, clock=clock)
+        self._callers = HeldCallers(clock=clock)
         self._runner = Runner(
             spool,
             send=send,
             admit=admit,
+            outcome_known=self._outcome_known,
             config=config,
             lane=self._lane,
             models=self._models,
+            callers=self._callers,
             observe=observe,
             clock=clock,
             rng=rng,
@@ -84,8 +88,9 @@ class Drainer:
         )
         self._rebooted = rebooted
         self._starts = True
-        self._room = WaitingRoom(clock=clock)
+        self._room = WaitingRoom(clock=clock, passed_over=self._callers.holds)
         self._running: dict[str, JobRun] = {}
+        self._asking_count = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -152,22 +157,33 @@ class Drainer:
     def _begin_due(self, group: asyncio.TaskGroup) -> None:
         if self._room.has_overdue():
             self._intake.sweep_now()
-        while len(self._running) < self._lane.limit(self._clock.monotonic_s()):
+        while self._has_room(self._clock.monotonic_s()):
             self._models.call_due(self._room.call_up)
             job = self._room.next()
             if job is None:
                 return
             run = self._running[job.id] = JobRun(job, mark=self._lane.begin())
+            self._asking_count += 1
             self._idle.clear()
             run.task = group.create_task(self._see_through(run), name=f"job {job.id}")
+
+    def _has_room(self, now_s: float) -> bool:
+        """Whether one more may begin. Who only stores an outcome takes no place, as long as those do not pile up."""
+        limit = self._lane.limit(now_s)
+        return self._asking_count < limit and len(self._running) < 2 * limit
+
+    def _outcome_known(self) -> None:
+        """A run asks for nothing any more."""
+        self._asking_count -= 1
+        self._wake.set()
 
     async def _woken(self) -> None:
         """Return when there may be something to begin."""
         now_s = self._clock.monotonic_s()
         due_s = self._room.due_s()
         at_s = min(inf if due_s is None else due_s, self._lane.opens_s(now_s) if self._room else inf)
-        if len(self._running) < self._lane.limit(now_s):
-            at_s = min(at_s, self._models.due_s)
+        if self._has_room(now_s):
+            at_s = min(at_s, self._models.due_s, self._callers.due_s())
         if at_s == inf:
             await self._wake.wait()
         else:
@@ -180,20 +196,19 @@ class Drainer:
 
     async def _see_through(self, run: JobRun) -> None:
         """One attempt, and what follows from it for the queue."""
-        delay_s = 0.0
         after: Job | Waiting | None = run.job
         try:
             after = await self._runner.run(run)
         except Exception as error:  # noqa: BLE001  it is reported, and the other jobs go on
             self._observe(defect(run.job.id, "job", error))
-            delay_s = _DEFECT_PAUSE_S
+            run.delay_s = DEFECT_PAUSE_S
         finally:
             del self._running[run.job.id]
             if not self._running:
                 self._idle.set()
             self._wake.set()
         if isinstance(after, Waiting) and run.aside is None:
-            self._room.back(after, delay_s=delay_s)
+            self._room.back(after, delay_s=run.delay_s)
         elif after is not None and (isinstance(after, Waiting) or after.state in RUNNABLE):
             if run.aside is None:
                 self._room.enter(after)
@@ -224,7 +239,7 @@ class Drainer:
             return
         run = self._running.get(job.id)
         if run is not None:
-            if job.state in (JobState.CANCELLED, JobState.ERASED):
+            if job.state in _TAKEN_AWAY:
                 run.cancel()
             return
         if job.state in RUNNABLE:

@@ -14,7 +14,7 @@ from random import Random
 from sys import maxsize
 
 from edgeclient.config.spool_schema import SpoolConfig
-from edgeclient.core.errors import CallError, Throttled
+from edgeclient.core.errors import CallError, Throttled, Unavailable
 from edgeclient.core.events import Uplink
 from edgeclient.core.ports import Clock, Observe
 from edgeclient.policy.backoff import Backoff
@@ -58,11 +58,12 @@ class Lane:
         self._offline = uplink() is Uplink.OFFLINE
         self._blocked = Pause(observe)
         self._storage = Pause(observe)
+        self._rested_s = -inf
         self._closed = False
 
     def limit(self, now_s: float) -> int:
         """How many jobs may be under way at this moment."""
-        if self._closed or self._offline or now_s < max(self._blocked.until_s, self._storage.until_s):
+        if self._closed or self._offline or now_s < self._paused_until_s:
             return 0
         limit = min(self._ramp.limit(now_s), self._places())
         return min(limit, 1) if self._blocked or self._storage else limit
@@ -71,8 +72,12 @@ class Lane:
         """When the limit grows by itself, in time; `inf`: not before something happens."""
         if self._closed or self._offline:
             return inf
-        at_s = max(self._blocked.until_s, self._storage.until_s, self._ramp.start_s)
+        at_s = max(self._paused_until_s, self._ramp.start_s)
         return at_s if at_s > now_s else inf
+
+    @property
+    def _paused_until_s(self) -> float:
+        return max(self._blocked.until_s, self._storage.until_s, self._rested_s)
 
     def close(self) -> None:
         """Begin nothing any more."""
@@ -99,10 +104,15 @@ class Lane:
 
     def setback(self, mark: int, error: CallError) -> None:
         """The way failed, or the provider asked for less."""
-        least_s = min(error.retry_after_s or 0.0, _LONGEST_SETBACK_S) if isinstance(error, Throttled) else 0.0
+        asked_s = error.retry_after_s if isinstance(error, Throttled | Unavailable) else None
+        least_s = min(asked_s or 0.0, _LONGEST_SETBACK_S)
         pause_s = self._backoff.delay_s(self._setback_count + 1, draw=self._rng.random(), least_s=least_s)
         if self._ramp.setback(mark, until_s=self._clock.monotonic_s() + pause_s):
             self._setback_count += 1
+
+    def rest(self, pause_s: float) -> None:
+        """There is no room for jobs at present: live calls have taken it."""
+        self._rested_s = self._clock.monotonic_s() + pause_s
 
     @property
     def is_online(self) -> bool:

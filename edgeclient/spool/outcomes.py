@@ -5,18 +5,20 @@ process takes it away; the job then stays in SENDING and is UNCERTAIN at the nex
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from random import Random
+from sys import maxsize
 from typing import TypeVar
 
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.call import Reply
 from edgeclient.core.errors import STORAGE_FAILED, CallError, Uncertain
 from edgeclient.core.events import RetryScheduled
-from edgeclient.core.jobs import RUNNABLE, TERMINAL, Attempt, Job
+from edgeclient.core.jobs import RUNNABLE, TERMINAL, Attempt, Job, JobState
 from edgeclient.core.ports import Clock, Observe
 from edgeclient.core.spool import Spool
 from edgeclient.policy.backoff import Backoff
-from edgeclient.policy.job_verdict import verdict
+from edgeclient.policy.job_verdict import Verdict, verdict
 from edgeclient.spool.closed_models import ClosedModels
 from edgeclient.spool.job_run import JobRun
 from edgeclient.spool.lane import STORAGE_PAUSE_S, Lane
@@ -63,7 +65,8 @@ class Outcomes:
         self._models.reopened(run.model)
         reply.response.id = attempt.job.id
         try:
-            await self._committed(lambda: self._spool.succeed(attempt, reply.response))
+            if await self._committed(lambda: self._spool.succeed(attempt, reply.response)):
+                return replace(attempt.job, state=JobState.SUCCEEDED, request=None)
         except CallError as error:  # the answer is there and paid, and the storage will never take it
             lost = Uncertain(error.reason, f"The answer came and could not be stored: {error.message}")
             return await self.failed(run, attempt, lost)
@@ -71,14 +74,8 @@ class Outcomes:
 
     async def failed(self, run: JobRun, attempt: Attempt, error: CallError) -> Job | None:
         """The attempt has failed; the job after it, None if there is no such job any more."""
-        judged = verdict(
-            error,
-            attempt_count=attempt.job.attempt_count,
-            max_attempts=self._config.max_attempts,
-            waited_s=self._clock.monotonic_s() - run.job.create_ms / 1000,
-            reached=self._lane.is_online,
-            backoff=self._backoff,
-            draw=self._rng.random(),
+        judged = self._verdict(
+            run, error, attempt_count=attempt.job.attempt_count, max_attempts=self._config.max_attempts
         )
         job = await self._committed(
             lambda: self._spool.fail(attempt, judged.error, retry_in_s=judged.retry_in_s, counts=judged.counts)
@@ -98,9 +95,27 @@ class Outcomes:
             )
         return job
 
+    def pause_s(self, run: JobRun, error: CallError) -> float:
+        """How long a job waits that could not be begun."""
+        return self._verdict(run, error, attempt_count=1, max_attempts=maxsize).retry_in_s or 0.0
+
     async def present(self, run: JobRun) -> Job | None:
-        """The job as it is now, whoever has changed it; None: there is none."""
-        return await self._committed(lambda: self._spool.get(run.job.caller, run.job.id, content=False))
+        """The job as it is now, whoever has changed it; None: there is none. If it was asked to end, it has."""
+        job = await self._committed(lambda: self._spool.get(run.job.caller, run.job.id, content=False))
+        if run.cancelled and job is not None and job.state in RUNNABLE:
+            return await self._committed(lambda: self._spool.cancel(run.job.caller, run.job.id))
+        return job
+
+    def _verdict(self, run: JobRun, error: CallError, *, attempt_count: int, max_attempts: int) -> Verdict:
+        return verdict(
+            error,
+            attempt_count=attempt_count,
+            max_attempts=max_attempts,
+            waited_s=self._clock.monotonic_s() - run.job.create_ms / 1000,
+            reached=self._lane.is_online,
+            backoff=self._backoff,
+            draw=self._rng.random(),
+        )
 
     async def _committed(self, write: Callable[[], Awaitable[T]]) -> T:
         """Do it, and if the storage cannot be used, again until it can."""

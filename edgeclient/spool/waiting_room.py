@@ -6,9 +6,11 @@ Whether a job's time is over is known to the storage alone; here is only known w
 A job that was refused for a reason that concerns all (a wrong key, an empty account) is set aside while that lasts, so
 that the next probe is another job's turn: the refusal may concern this one only. Where there is no other job, the one
 that was set aside first is the probe. A job whose model is closed (`closed_models.py`) is set aside too, under its
-model, and waits to be called up.
+model, and waits to be called up. Jobs of a caller that is at a limit of its own (`held_callers.py`) keep their places
+and are passed over.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from edgeclient.core.jobs import Job, Waiting
@@ -25,11 +27,13 @@ class WaitingRoom:
 
     Args:
         clock: Both clocks of the node.
+        passed_over: Whether jobs of a caller are, at present.
     """
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, clock: Clock, passed_over: Callable[[str], bool] = lambda _caller: False) -> None:
         self._clock = clock
-        self._queue = FairQueue[Waiting]()
+        self._passed_over = passed_over
+        self._queue = FairQueue[Waiting](lane_of=_caller)
         self._aside: dict[str, dict[str, Waiting]] = {}
         self._aside_for: dict[str, str] = {}
 
@@ -72,10 +76,12 @@ class WaitingRoom:
 
     def next(self) -> Waiting | None:
         """Take the job whose turn it is; taken until `enter`, `back`, `set_aside` or `leave`."""
-        job = self._queue.next(self._now_ms())
+        now_ms = self._now_ms()
+        job = self._queue.first(now_ms, self._is_closed)
         while job is None and self.call_up():
-            job = self._queue.next(self._now_ms())
+            job = self._queue.first(now_ms, self._is_closed)
         if job is not None:
+            self._queue.take()
             self._forget_aside(job.id)
         return job
 
@@ -92,6 +98,9 @@ class WaitingRoom:
         """When, on the monotonic clock, there may be something new by the mere passing of time; None: never."""
         due_ms = self._queue.due_ms(self._now_ms())
         return None if due_ms is None else due_ms / 1000
+
+    def _is_closed(self, _priority: int, caller: str) -> bool:
+        return self._passed_over(caller)
 
     def _forget_aside(self, job_id: str) -> None:
         model = self._aside_for.pop(job_id, None)
@@ -115,6 +124,10 @@ class WaitingRoom:
             expire_ms=now_ms + max(0, job.expire_ms - wall_ms) + _LATE_MS,
             next_attempt_ms=now_ms + delay_ms if delay_ms > 0 else 0,
         )
+
+
+def _caller(job: Waiting) -> str:
+    return job.caller
 
 
 def _waiting(job: Job) -> Waiting:

@@ -9,6 +9,11 @@ A failure that certainly cost nothing is not recorded: a repeat of it is a new r
 stays on record, whether it was told or cut off by a crash of the node: every repeat of its key is told OUTCOME_UNKNOWN,
 and whoever wants to pay again takes a new key. To forget it once it was told would not do: the reply that tells it can
 be lost, and the next repeat would be billed without a warning (seen under kill -9: 2 of 430).
+
+The record is made before the call waits for its turn, unlike the intent of a job (`spool/intent.py`): a crash in that
+moment leaves a key of which nobody knows more than that. To make it with the turn would need a look-up of the key
+first, a second wait for the disk in every such call; and here is somebody who is told, within the time of the call, and
+can take a new key, where a job would wait for a person.
 """
 
 import asyncio

@@ -24,5 +24,8 @@ class ServedOnly:
 
     async def __call__(self, call: Call) -> Reply:
         """Answer the call."""
-        served = call.model is not None and is_served(call.request, call.model, self._rules)
-        return await (self._chat if served else self._live)(call)
+        if call.model is None or not is_served(call.request, call.model, self._rules):
+            return await self._live(call)
+        if call.before_send is not None:  # there is no line in front of that endpoint, so it is its turn at once
+            await call.before_send()
+        return await self._chat(call)

@@ -6,6 +6,7 @@ from pathlib import Path
 from random import Random
 
 import builders
+from drainer_bench import begins
 
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.call import Call, Reply
@@ -33,6 +34,7 @@ class Moody:
         self.answered: list[str] = []
 
     async def __call__(self, call: Call) -> Reply:
+        await begins(call)
         call.attempt_count += 1
         mood = self._rng.random()
         if mood < 0.05:

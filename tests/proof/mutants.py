@@ -115,6 +115,21 @@ MUTANTS: tuple[Mutant, ...] = (
         "operation.orphaned is not None and not operation.accepts",
         "test_nothing_is_sent_before_the_intent_is_on_the_disk",
     ),
+    _one(
+        "the intent to send is stored before its turn",
+        f"{_SPOOL}/runner.py",
+        "        run.asks(call)\n",
+        "        run.asks(call)\n        await call.before_send()\n",
+        "tests/integration/test_spool_turns.py",
+        "tests/unit/spool/test_job_turns.py",
+    ),
+    _one(
+        "the turn does not wait for the intent to send",
+        "edgeclient/stages/dispatch/stage.py",
+        "                await call.before_send()\n",
+        "                len(str(call.before_send))\n",
+        "tests/unit/stages/dispatch/test_before_send.py",
+    ),
     _told_early("an accept", "operation.accepts", "test_accept_is_not_told_before_it_is_on_the_disk"),
     _told_early("an outcome", "operation.orphaned is None", "test_outcome_is_not_told_before_it_is_on_the_disk"),
     _one(

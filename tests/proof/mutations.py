@@ -54,7 +54,7 @@ class _Copy:
 
     def __init__(self, folder: Path, root: Path) -> None:
         self._folder = folder
-        for name in ("edgeclient", "tests"):
+        for name in ("edgeclient", "tests", "protos"):
             shutil.copytree(root / name, folder / name, ignore=_NOT_COPIED)
         shutil.copy(root / "pyproject.toml", folder)
 
@@ -96,9 +96,9 @@ class _Copy:
         return done.returncode, done.stdout + done.stderr
 
 
-def mutations(words: Sequence[str] = (), *, jobs: int, root: Path = ROOT) -> int:
+def mutations(words: Sequence[str] = (), *, jobs: int, root: Path = ROOT, mutants: Sequence[Mutant] = MUTANTS) -> int:
     """Judge all mutants, or those whose names hold one of the words; prints a table and returns the exit code."""
-    chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.name for word in words)]
+    chosen = [mutant for mutant in mutants if not words or any(word in mutant.name for word in words)]
     tests = list(dict.fromkeys(test for mutant in chosen for test in mutant.tests))
     with tempfile.TemporaryDirectory(prefix="edgeclient-mutants-") as folder:
         copies: SimpleQueue[_Copy] = SimpleQueue()

@@ -21,20 +21,29 @@ class Reservations:
         quota: The limits; None: there are none.
         demand: What an attempt of a call will use at most.
         spent: What an answered call did use.
+        is_needed: Something is limited at present, or may soon be.
     """
 
-    __slots__ = ("_demand", "_quota", "_spent")
+    __slots__ = ("_demand", "_is_needed", "_quota", "_spent")
 
     def __init__(
-        self, quota: Quota | None, *, demand: Callable[[Call], Demand], spent: Callable[[Call, Reply], Spent]
+        self,
+        quota: Quota | None,
+        *,
+        demand: Callable[[Call], Demand],
+        spent: Callable[[Call, Reply], Spent],
+        is_needed: Callable[[], bool] = lambda: True,
     ) -> None:
         self._quota = quota
+        self._is_needed = is_needed
         self._demand = demand
         self._spent = spent
 
     def take(self, call: Call, now_s: float) -> Reservation | Shortage | None:
         """Reserve what an attempt may use; None: nothing is limited."""
-        return None if self._quota is None else self._quota.reserve(self._demand(call), now_s=now_s)
+        if self._quota is None or not self._is_needed():
+            return None
+        return self._quota.reserve(self._demand(call), now_s=now_s)
 
     def untouched(self, reservation: Reservation | None, now_s: float) -> None:
         """Nothing was sent after all."""

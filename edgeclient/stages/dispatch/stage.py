@@ -12,7 +12,13 @@ there is a place, it begins at once: no queue, no task, no timer.
   higher classes ask for themselves. One that has aged holds up all classes of its model, so that a large call is not
   passed over by small ones for ever. Short of its caller's own limits, it is refused at once.
 * What cannot be served is refused at once: no room to wait, or an estimated wait beyond the call's own deadline.
-* When the provider says that there is too much traffic, its model pauses for a moment, beside a narrower width.
+* What has to be done before anything leaves (`Call.before_send`) is done when the turn has come: a stored job waits
+  here as what it is on the disk, unsent. Its commit is part of the turn; one that comes to nothing is given back.
+* When the provider says that there is too much traffic, its model pauses for a moment, beside a narrower width. No
+  limit is lowered by that: the answer does not say how high the limit is, nor whether it is one of a second or of a
+  minute, and others may use the account too. A number made up from it would hold for a minute what is often over in a
+  second, while the width finds the pace by itself; what the provider tells of its limits does lower them
+  (`upstream/quota_read.py`).
 * Calls that wait are released together, at most `max_group_count` in a turn of the event loop; each ends by itself. It
   saves a radio its waking, but few packets: the engine writes the head and the body of nearly every request on their
   own, 2.0 records of TLS for a call alone and 1.8 in a group of fifty (`make bench ARGS=--wire`).
@@ -20,6 +26,8 @@ there is a place, it begins at once: no queue, no task, no timer.
 """
 
 import asyncio
+from collections.abc import Iterator
+from itertools import count
 
 from edgeclient.config.dispatch_schema import DispatchConfig
 from edgeclient.core.call import Call, Handler, Reply
@@ -35,7 +43,7 @@ from edgeclient.stages.dispatch.turns import Turns
 from edgeclient.stages.dispatch.waiter import Grant
 
 _PAUSE_S = 1.0  # requests are also limited second by second: after one there is a new window
-_JOBS_WAITING = 4  # a job that waits here counts as sent on the disk already: a few, so that there is always a next one
+_JOBS_WAITING = 4  # so that there is always a next one; few, for here they are of one class, in the queue of three
 
 
 class Dispatch:
@@ -49,6 +57,7 @@ class Dispatch:
         observe: Takes the events of `core/dispatch_events.py`.
         clock: Measures.
         call_later: Sets timers; None: those of the event loop.
+        arrivals: Numbers the calls; shared by all targets, so that a call which moves keeps its place. None: its own.
     """
 
     def __init__(
@@ -61,6 +70,7 @@ class Dispatch:
         observe: Observe,
         clock: Clock,
         call_later: CallLater | None = None,
+        arrivals: Iterator[int] | None = None,
     ) -> None:
         self._target = target
         self._clock = clock
@@ -76,6 +86,7 @@ class Dispatch:
             observe=observe,
             clock=clock,
             call_later=call_later,
+            arrivals=arrivals or count(1),
         )
         self._stopping = False
 
@@ -107,6 +118,8 @@ class Dispatch:
         grant = self._turns.at_once(call) or await self._in_turn(call)
         before_s = call.upstream_s
         try:
+            if call.before_send is not None:
+                await call.before_send()
             reply = await forward(call)
         except BaseException as error:
             self._failed(grant, call, error, sent=call.upstream_s > before_s)
@@ -126,6 +139,10 @@ class Dispatch:
                 self._turns.turn_away(waiter, refusals.offline(), "offline")
         elif event.before is Uplink.OFFLINE:
             self._places.resume(self._clock.monotonic_s())
+
+    def limits_changed(self) -> None:
+        """Let those that wait for the limits of before ask again."""
+        self._turns.limits_changed()
 
     def stop(self) -> None:
         """End all waits with `Stopping`, and begin none any more. May be called again."""

@@ -6,6 +6,7 @@ here awaits: between a look at the places and their use nothing can change.
 """
 
 import asyncio
+from collections.abc import Iterator
 from math import inf
 
 from edgeclient.config.dispatch_schema import DispatchConfig
@@ -38,6 +39,7 @@ class Turns:
         observe: Takes `CallReleased`, `GroupReleased` and `CallTurnedAway`.
         clock: Measures.
         call_later: Sets timers; None: those of the event loop.
+        arrivals: Numbers the calls.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Turns:
         observe: Observe,
         clock: Clock,
         call_later: CallLater | None,
+        arrivals: Iterator[int],
     ) -> None:
         self._places = places
         self._reservations = reservations
@@ -61,7 +64,7 @@ class Turns:
         self._call_later: CallLater = call_later or self._loop.call_later
         self._group = Accumulator(max_count=config.max_group_count, max_bytes=config.max_group_bytes)
         self._holds = LaneHolds()
-        self._arrivals = 0
+        self._arrivals = arrivals
         self._woken = False
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_s = inf
@@ -76,8 +79,7 @@ class Turns:
         now_s = self._clock.monotonic_s()
         line, places = self.line, self._places
         if not call.arrival or call.arrival in line:
-            self._arrivals += 1
-            call.arrival = self._arrivals
+            call.arrival = next(self._arrivals)
         rank, size_bytes = rank_of(call), call.request.ByteSize()
         if call.background:
             may = not len(line) and places.has_room_for_job(now_s)
@@ -166,6 +168,12 @@ class Turns:
     def pause(self, call: Call, until_s: float) -> None:
         """The provider wants no more calls of this model before a moment."""
         self._holds.hold(lane_of(call), rank=HIGH, until_s=until_s, firm=True)
+
+    def limits_changed(self) -> None:
+        """The operator's limits are others now: who waits for the account is to ask again."""
+        for waiter in self.line.everybody():
+            self._holds.lift(waiter.lane)
+        self.wake()
 
     def wake(self) -> None:
         """Something has changed: look whose turn it is, once in this turn of the event loop."""

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 
 import builders
 import pytest
-from drainer_bench import CALLER, Bench, quiet, until
+from drainer_bench import CALLER, Bench, begins, quiet, until
 from google.protobuf.duration_pb2 import Duration
 
 from edgeclient.config.spool_schema import SpoolConfig
@@ -169,6 +169,7 @@ async def test_flapping_uplink_kills_no_job(error: CallError) -> None:
     bench = Bench(config=SpoolConfig(resume_spread_s=0.0, max_attempts=10))
 
     async def lost(call: Call) -> Reply:
+        await begins(call)
         call.attempt_count += 1
         bench.provider.calls.append(call)
         if len(bench.provider.calls) < 60:
@@ -469,6 +470,7 @@ async def test_running_job_that_had_not_left_is_cancelled_free_of_charge() -> No
     waits = asyncio.Event()
 
     async def queued(call: Call) -> Reply:
+        await begins(call)
         call.attempt_count += 1
         await waits.wait()
         raise AssertionError

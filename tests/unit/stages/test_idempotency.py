@@ -530,3 +530,14 @@ async def test_job_with_the_key_of_a_failed_call_is_a_new_job(ask: Ask, stage: I
     accepted = await stage.accept(job())
 
     assert (accepted.duplicate, accepted.job.state) == (False, JobState.QUEUED)
+
+
+async def test_who_began_it_learns_which_model_has_answered(stage: Idempotency) -> None:
+    async def stand_in(call: Call, /) -> Reply:
+        call.model = builders.model(id="qwen-flash")
+        return Reply(response=chat_pb2.ChatResponse(finish_reason=chat_pb2.FINISH_REASON_STOP))
+
+    call = builders.call(request=builders.chat_request(idempotency_key="k"))
+    await stage(call, stand_in)
+
+    assert builders.model(id="qwen-flash") == call.model

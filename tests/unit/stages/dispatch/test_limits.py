@@ -287,3 +287,23 @@ async def test_only_a_few_jobs_wait_for_the_account() -> None:
     await the.asked("d", "e", background=True)
 
     assert 5 == the.stage.room_for_jobs()
+
+
+async def test_limits_that_are_wider_let_those_go_who_waited_for_the_narrow_ones() -> None:
+    the = desk(LimitConfig(model="qwen-plus", requests_per_minute=1, requests_per_second=1))
+    await the.asked("a", "b", "c")
+    assert ["a"] == the.upstream.order
+    assert the.quota is not None
+
+    wide = LimitConfig(model="qwen-plus", requests_per_minute=2, requests_per_second=2)
+    the.quota.apply(limits=[wide], callers=[], now_s=the.clock.monotonic_s())
+    the.stage.limits_changed()
+    await settle()
+
+    assert ["a", "b"] == the.upstream.order
+    the.quota.apply(limits=[], callers=[], now_s=the.clock.monotonic_s())
+    the.stage.limits_changed()
+    await settle()
+    assert ["a", "b", "c"] == the.upstream.order
+    await the.served()
+    assert the.is_empty
