@@ -6,8 +6,11 @@ overwritten. Numbers: a cache of 4 MiB keeps the indexes of 100,000 rows warm; t
 has come to 8 MiB (each time a page that was written again and again is written once), and is cut to that size, so that
 a burst does not hold disk space for ever.
 
-A file of a newer version is refused, because this one does not know what its rows promise. A schema is changed in one
-transaction, together with its number: a process that is killed on the way leaves the old one or the new one.
+A file of a newer version is refused, because this one does not know what its rows promise; unless the newer one has
+written into it that this one does (`statements.oldest_reader`). Then a rollback keeps the queue: it is used as it is,
+and its number stays, so that the newer daemon finds it as its own again. Only damage is left to that one. A schema is
+changed in one transaction, together with its number: a process that is killed on the way leaves the old one or the new
+one.
 
 What finds damage, layer by layer:
 
@@ -32,7 +35,7 @@ import apsw
 
 from edgeclient.config.setting import SettingError
 from edgeclient.spool.diagnosis import cause, obstacle
-from edgeclient.spool.statements import migrations
+from edgeclient.spool.statements import migrations, oldest_reader
 
 NAME = "spool.db"
 PAGE_BYTES = 4096
@@ -40,6 +43,9 @@ _CACHE_KIB = 4096
 _LOG_BYTES = 8 * 1024 * 1024
 LOG_PAGES = _LOG_BYTES // PAGE_BYTES
 _APPLICATION_ID = 0x45444745  # "EDGE"
+_MAGIC = b"SQLite format 3\0"
+_VERSION_AT, _VERSION_BYTES = 60, 4  # of user_version in the head of the file, big-endian
+_MOST_VERSIONS = 1000  # what is more is damage
 _WHILE_MIGRATING = 2  # a full queue, of which a table stands there twice
 
 
@@ -163,14 +169,57 @@ def _check(connection: apsw.Connection) -> None:
 def _refuse_foreign(connection: apsw.Connection, path: Path) -> None:
     """Before anything is written: what this version does not know it does not touch."""
     version = connection.pragma("user_version")
-    if version > len(migrations()):
-        problem = (
-            f"spool.directory: {path} was written by a newer edgeclient (schema {version}, this one knows"
-            f" {len(migrations())}); install that version again, or give another folder"
-        )
-        raise SettingError([problem])
+    if version > len(migrations()) and _oldest_reader(connection, version) > len(migrations()):
+        raise _newer(path, version)
     if version and connection.pragma("application_id") != _APPLICATION_ID:
         raise SettingError([f"spool.directory: {path} is a database of another program"])
+
+
+def refuse_to_salvage(path: Path) -> None:
+    """A damaged file of a newer version has more to be saved than this one knows.
+
+    Raises:
+        SettingError: It is one.
+    """
+    version = version_of(path)
+    if len(migrations()) < version <= _MOST_VERSIONS:
+        raise _newer(path, version, "is damaged, and ")
+
+
+def version_of(path: Path) -> int:
+    """The number of the schema, from the head of the file alone; 0: it has none, or it is no database.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(_VERSION_AT + _VERSION_BYTES)
+    return int.from_bytes(head[_VERSION_AT:]) if head.startswith(_MAGIC) else 0
+
+
+def _newer(path: Path, version: int, state: str = "") -> SettingError:
+    problem = (
+        f"spool.directory: {path} {state}was written by a newer edgeclient (schema {version}, this one knows"
+        f" {len(migrations())}); install that version again, or give another folder"
+    )
+    return SettingError([problem])
+
+
+def _oldest_reader(connection: apsw.Connection, version: int) -> int:
+    """The oldest version that can go on with the file, as the one says that wrote it."""
+    try:
+        (found,) = connection.execute("SELECT oldest_reader FROM compatibility")
+    except (apsw.SQLError, ValueError, *DAMAGE):  # it says nothing, or nothing that can be read
+        return version
+    return int(found[0])
+
+
+def _declare(connection: apsw.Connection, version: int) -> None:
+    """Write down for older daemons whether they can go on with the file. The latest script's word is the one."""
+    connection.execute("DROP TABLE IF EXISTS compatibility")
+    if oldest_reader(version) < version:
+        connection.execute("CREATE TABLE compatibility (oldest_reader INTEGER NOT NULL) STRICT")
+        connection.execute("INSERT INTO compatibility VALUES (?)", (oldest_reader(version),))
 
 
 def _migrate(connection: apsw.Connection, *, max_bytes: int) -> None:
@@ -185,5 +234,6 @@ def _migrate(connection: apsw.Connection, *, max_bytes: int) -> None:
             connection.execute(script)
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {number}")
+            _declare(connection, number)
     connection.execute("PRAGMA foreign_keys = ON").fetchall()
     set_most_bytes(connection, max_bytes)

@@ -9,6 +9,7 @@ from importlib import resources
 
 _NAME = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
 _MIGRATION = re.compile(r"^(\d{4})_[a-z_]+\.sql$")
+_READABLE = re.compile(r"^-- readable from version (\d+)$", re.MULTILINE)
 
 
 @cache
@@ -36,3 +37,14 @@ def migrations() -> tuple[str, ...]:
     if [number for number, _ in found] != list(range(1, len(found) + 1)):
         raise LookupError("migrations are not numbered without a gap")
     return tuple(entry.read_text("utf-8") for _, entry in found)
+
+
+def oldest_reader(version: int) -> int:
+    """The oldest version that can go on with a file of this one; that version itself if no script says otherwise.
+
+    A script with the line `-- readable from version N` promises that a daemon which knows only the first N scripts
+    loses nothing and breaks nothing: what it adds are tables of its own, whose rows go with their job and may be
+    missing, and nothing that the older daemon writes, reads whole or checks is another one than before.
+    """
+    declared = (_READABLE.search(script) for script in migrations()[:version])
+    return max(int(found[1]) if found else number for number, found in enumerate(declared, start=1))

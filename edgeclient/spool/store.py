@@ -75,7 +75,7 @@ class Store:
             doubt: A commit of which it is to be found out whether it happened. If it did, its attempts are live.
 
         Raises:
-            SettingError: It is of a newer version, or sealed with another key.
+            SettingError: It is of a newer version that this one cannot read or save, or sealed with another key.
             DamagedDatabaseError, apsw.Error, OSError: The storage cannot be used.
         """
         try:
@@ -90,6 +90,7 @@ class Store:
         for look_through in (check, True):  # the second time because a disk may have failed for a moment only
             with contextlib.suppress(*database.DAMAGE):
                 return self._usable(self._session(live, doubt, check=look_through), again=again)
+        database.refuse_to_salvage(path)
         reached, retention_s = Mark(self.directory).found, self.config.retention_s
         save = partial(rescue, vault=self.vault, reached=reached, retention_s=retention_s)
         salvaged = salvage(path, connect=self._connect_uncapped, save=save)
