@@ -87,6 +87,8 @@ class DiskStore:
             raise SettingError(
                 [f"cache.directory: {self._directory / NAME} cannot be used: {problem}; {cure}"]
             ) from None
+        except (FileExistsError, NotADirectoryError):
+            raise SettingError([f"cache.directory: {self._directory} is not a folder"]) from None
         except (OSError, apsw.Error) as error:
             why = getattr(error, "strerror", None) or str(error)
             raise SettingError([f"cache.directory: {self._directory} cannot be written ({why})"]) from None

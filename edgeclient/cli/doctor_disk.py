@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgeclient.config.setting import SettingError
 from edgeclient.config.spool_schema import SpoolConfig
-from edgeclient.spool.diagnosis import obstacle
+from edgeclient.spool.diagnosis import nearest, obstacle
 from edgeclient.spool.glance import Sizes, holder, scheme, sizes
 from edgeclient.spool.offline_files import scheme_problem
 from edgeclient.spool.vault import vault_of
@@ -79,14 +79,14 @@ class QueueFacts:
 
 def folder_facts(directory: Path) -> FolderFacts:
     """Look at the folder."""
-    exists = directory.is_dir()
-    nearest = next(each for each in (directory, *directory.absolute().parents) if each.exists())
-    disk = os.statvfs(nearest)
+    exists = os.path.isdir(directory)  # noqa: PTH112  Path.is_dir raises where a folder above may not be entered
+    seen = nearest(directory.absolute())
+    disk = os.statvfs(seen)
     return FolderFacts(
         directory=str(directory),
         exists=exists,
         obstacle=obstacle(directory.absolute()),
-        filesystem=filesystem_of(nearest.resolve(), _mounts_text()),
+        filesystem=filesystem_of(seen.resolve(), _mounts_text()),
         free_bytes=disk.f_bavail * disk.f_frsize,
         sizes=sizes(directory),
     )

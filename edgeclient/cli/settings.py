@@ -27,7 +27,7 @@ def _overrides(_context: click.Context, _parameter: click.Parameter, assignments
 config_option = click.option(
     "--config",
     "file",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # whether it can be read is told with all other problems
     metavar="FILE",
     help="Configuration file. Else: $EDGECLIENT_CONFIG, else /etc/edgeclient/edgeclient.toml if it exists.",
 )

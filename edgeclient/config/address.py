@@ -34,6 +34,14 @@ def is_loopback(listen: str) -> bool:
         return False
 
 
+def why_unbound(listen: str) -> str:
+    """Why it cannot be bound, as far as that can be told, for the end of a sentence."""
+    if listen.startswith(_UNIX):
+        folder = listen.removeprefix(_UNIX).rpartition("/")[0] or "."
+        return f"cannot be bound; {folder} has to be a folder in which this user may make a socket"
+    return "cannot be bound; another process has it, or it is no address of this node"
+
+
 def collide(one: str, other: str) -> bool:
     """Two listeners cannot have these addresses at the same time."""
     if one.startswith(_UNIX) or other.startswith(_UNIX):

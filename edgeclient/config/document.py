@@ -14,6 +14,7 @@ from typing import Any
 
 from edgeclient.config.origins import Origin, Source
 from edgeclient.config.setting import SettingError
+from edgeclient.config.unreadable import why_unreadable
 
 KeyPath = tuple[str | int, ...]
 
@@ -55,7 +56,7 @@ def read_document(path: Path) -> Document:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise SettingError([f"{path}: cannot be read: {error.strerror}"]) from None
+        raise SettingError([f"{path}: {why_unreadable(error)}"]) from None
     if len(content) > _LARGEST_FILE_BYTES:
         raise SettingError([f"{path}: is longer than {_LARGEST_FILE_BYTES} bytes; is it the right file?"])
     try:

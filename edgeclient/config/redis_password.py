@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgeclient.config.setting import SettingError
+from edgeclient.config.unreadable import why_unreadable
 
 VARIABLE = "REDIS_PASSWORD"
 _LONGEST_BYTES = 4096
@@ -28,8 +29,7 @@ def redis_password(password_file: str, environ: Mapping[str, str]) -> str:
         with Path(password_file).open("rb") as file:
             content = file.read(_LONGEST_BYTES + 1)
     except OSError as error:
-        why = f"cannot be read: {error.strerror or type(error).__name__}"
-        raise SettingError([f"cache.redis_password_file: {password_file} {why}"]) from None
+        raise SettingError([f"cache.redis_password_file: {password_file} {why_unreadable(error)}"]) from None
     password = content.decode("utf-8", "replace").strip(" \t\r\n")
     if not password or len(content) > _LONGEST_BYTES or not password.isprintable():
         raise SettingError([f"cache.redis_password_file: {password_file} has to hold the password and nothing else"])

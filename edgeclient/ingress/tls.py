@@ -14,6 +14,7 @@ import grpc
 
 from edgeclient.config.schema import IngressConfig
 from edgeclient.config.setting import SettingError
+from edgeclient.config.unreadable import why_unreadable
 from edgeclient.core.node_events import CertificateChanged, CertificateUnreadable
 from edgeclient.core.ports import Observe
 
@@ -84,17 +85,22 @@ def _read(setting: str, path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise SettingError([f"{setting}: {path} cannot be read: {error.strerror}"]) from error
+        raise SettingError([f"{setting}: {path} {why_unreadable(error)}"]) from error
 
 
 def _check_pair(config: IngressConfig) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(config.tls_certificate_file, config.tls_key_file)
-        if config.tls_client_ca_file:
-            context.load_verify_locations(config.tls_client_ca_file)
     except (ssl.SSLError, OSError) as error:
         files = f"{config.tls_certificate_file} and {config.tls_key_file}"
         raise SettingError(
             [f"ingress.tls_certificate_file: {files} are no certificate and its key in PEM form: {error}"]
         ) from error
+    if not config.tls_client_ca_file:
+        return
+    try:
+        context.load_verify_locations(config.tls_client_ca_file)
+    except (ssl.SSLError, OSError) as error:
+        problem = f"{config.tls_client_ca_file} holds no certificate in PEM form"
+        raise SettingError([f"ingress.tls_client_ca_file: {problem}: {error}"]) from error

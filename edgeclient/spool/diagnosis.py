@@ -16,12 +16,12 @@ def obstacle(directory: Path) -> str:
 
     Nothing is opened or written for it, so a queue that is not ours is left as it is.
     """
-    folder = next(each for each in (directory, *directory.parents) if each.exists())
+    folder = nearest(directory)
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
         return f"{folder} is on a volume that is mounted read-only"
-    if not _may(folder, os.R_OK | os.W_OK | os.X_OK):
-        if folder == directory:
-            return _not_ours(folder, 0o700)
+    if not _may(folder, os.X_OK if folder != directory else os.R_OK | os.W_OK | os.X_OK):
+        return _not_ours(folder, 0o700)  # of a folder above: what is in it, nobody can tell
+    if folder != directory and not _may(folder, os.W_OK):
         return f"it cannot be made in {folder}, {_whose(folder)}; make it and chown it to uid {os.geteuid()}"
     for path in (directory / name for name in _FILES):
         if path.exists() and not path.is_file():
@@ -40,12 +40,17 @@ def cause(directory: Path, said: str) -> str:
     """
     if problem := obstacle(directory):
         return problem
-    disk = os.statvfs(next(each for each in (directory, *directory.parents) if each.exists()))
+    disk = os.statvfs(nearest(directory))
     if disk.f_files and not disk.f_favail:
         return f"its disk has no inode left ({said}); delete files there, `df -i` shows how many are left"
     if disk.f_bavail * disk.f_frsize < _LEAST_BYTES:
         return f"its disk is full ({said}); free some space there, `df` shows how much is left"
     return f"{said}; the log of the kernel (`dmesg`) may tell more"
+
+
+def nearest(directory: Path) -> Path:
+    """The folder itself, or the lowest one above it that this user can see."""
+    return next(each for each in (directory, *directory.parents) if os.path.exists(each))  # noqa: PTH110  never raises
 
 
 def _may(path: Path, mode: int) -> bool:

@@ -55,7 +55,7 @@ def sizes(directory: Path) -> Sizes:
 def scheme(directory: Path) -> str | None:
     """How the queue is sealed, as in `Vault.scheme`; None: there is no queue, or it cannot be told."""
     path = directory / database.NAME
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  Path.is_file raises where a folder above may not be entered
         return None
     flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
     try:
@@ -69,6 +69,14 @@ def scheme(directory: Path) -> str | None:
     finally:
         connection.close(force=True)
     return str(found[0]) if found else None
+
+
+def schema(directory: Path) -> int | None:
+    """Number of the schema of the queue, as it stands in the head of the file; None: there is no queue."""
+    try:
+        return database.version_of(directory / database.NAME)
+    except OSError:
+        return None
 
 
 def _size(path: Path) -> int:

@@ -16,6 +16,7 @@ import stat
 from pathlib import Path
 
 from edgeclient.config.setting import SettingError
+from edgeclient.config.unreadable import why_unreadable
 
 KEY_BYTES = 32
 _SETTING = "spool.encryption_key_file"
@@ -42,7 +43,7 @@ def node_key(path: Path, *, setting: str = _SETTING) -> bytes:
             content = file.read(_LONGEST_BYTES + 1)
         return _decoded(content)
     except OSError as error:
-        why = f"cannot be read: {error.strerror or type(error).__name__}"
+        why = why_unreadable(error)
     except ValueError as error:
         why = str(error)
     raise SettingError([f"{setting}: {path} {why}"])
