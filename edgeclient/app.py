@@ -1,10 +1,11 @@
 """THE wiring: every part is made here and joined in the order in which a call travels. No logic.
 
-device ── gRPC ──▶ ingress ▶ validate ▶ idempotency ▶ prepare ▶ cache ▶ offline ▶ coalesce ▶ retry ▶ dispatch ▶ upstream
-                                             │                             │                            ▲           │
-                                             ▼                             ▼                            │         HTTP/2
-                                          spool (SQLite on this node) ───────────────────────────── drainer         ▼
-                                                                                                                  Qwen
+device ── gRPC ──▶ ingress ▶ validate ▶ idempotency ▶ prepare ▶ cache ▶ offline ▶ coalesce ▶ retry ▶ route
+                                             │                             │                         ▲ │ │ │
+                                             ▼                             ▼                         │ ▼ ▼ ▼
+                                          spool (SQLite on this node) ───────────────────── drainer ─┘ dispatch
+                                                                                                       ▼ ▼ ▼
+                                                                         targets ◀── HTTP/2, TLS ──── upstream
 """
 
 import os
@@ -14,19 +15,19 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
-from urllib.parse import urlsplit
 
 from edgeclient import __version__
 from edgeclient.caching import caching
 from edgeclient.config.callers import callers
 from edgeclient.config.catalogue import catalogue
-from edgeclient.config.credentials import key_source
 from edgeclient.config.schema import Config
+from edgeclient.config.source import Reread
+from edgeclient.config.targets import targets_of
 from edgeclient.core.call import road
 from edgeclient.core.events import Event, KeyChanged, UplinkChanged
 from edgeclient.core.job_events import SpoolDamaged, SpoolFailed, SpoolRecovered
-from edgeclient.core.node_events import NodeStarted
 from edgeclient.core.ports import Clock, Observe
+from edgeclient.core.route_events import TargetSetAside, TargetTakenBack
 from edgeclient.counting import books, counts
 from edgeclient.deferral import deferral
 from edgeclient.durable import durable
@@ -35,27 +36,23 @@ from edgeclient.ingress.gate import Gate
 from edgeclient.ingress.health import Health
 from edgeclient.ingress.identity import Identity
 from edgeclient.ingress.methods import methods
-from edgeclient.ingress.node import NodeService, TargetView
+from edgeclient.ingress.node import NodeService
+from edgeclient.ingress.refusals import Refusals
 from edgeclient.ingress.server import GrpcServer
 from edgeclient.ingress.storage_health import StorageHealth
 from edgeclient.ingress.uplink_health import UplinkHealth
+from edgeclient.operating import node_started, operators_port
 from edgeclient.policy.pricing import PriceTable
+from edgeclient.reloading import Live, reloading
 from edgeclient.runtime import Daemon
 from edgeclient.stages.accounting import ACCOUNTED
 from edgeclient.stages.offline import Offline
 from edgeclient.stages.validate import Validate
-from edgeclient.telemetry.admin import AdminServer
-from edgeclient.telemetry.admin_pages import admin_pages
+from edgeclient.targets import targets
 from edgeclient.telemetry.fanout import Fanout, Table
 from edgeclient.telemetry.gauges import Gauges
 from edgeclient.telemetry.logs import Logs
 from edgeclient.telemetry.metrics import Metrics
-from edgeclient.traffic import traffic
-from edgeclient.upstream.completion import Upstream
-from edgeclient.upstream.probe import Probe
-from edgeclient.upstream.retry import Retry
-from edgeclient.upstream.transport import Transport
-from edgeclient.upstream.uplink import UplinkWatch
 
 _OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
 
@@ -83,6 +80,7 @@ def build(  # noqa: PLR0915  one long list of parts, without a decision in it
     stderr: BinaryIO,
     watch: Table | None = None,
     age_s: float = 0.0,
+    reread: Reread | None = None,
 ) -> App:
     """Make and join all parts; nothing runs yet. Wants a running event loop.
 
@@ -93,6 +91,7 @@ def build(  # noqa: PLR0915  one long list of parts, without a decision in it
         stderr: Where the log goes.
         watch: Further subscribers to events, for tests.
         age_s: How long the process has been starting.
+        reread: How the configuration is read again while it runs; None: it is not.
 
     Raises:
         SettingError: The configuration cannot be used.
@@ -108,19 +107,21 @@ def build(  # noqa: PLR0915  one long list of parts, without a decision in it
         node_id=node_id,
         version=__version__,
         models=[spec.id for spec in models.models],
-        targets=[config.upstream.name],
+        targets=[target.name for target in targets_of(config, models)],
         stability_opt_in=environ.get(_OPT_IN, ""),
     )
     logs = Logs(config.log, node_id=node_id, clock=clock, stream=stderr, is_terminal=sys.stderr.isatty())
-    uplink_health = UplinkHealth(health, uplink=lambda: uplink.state)
+    uplink_health = UplinkHealth(health, uplink=lambda: route.uplink())  # noqa: PLW0108  it is made below
+    refusals = Refusals()
     storage_health = StorageHealth(health, usable=bool(config.spool.directory))
 
     def uplink_changed(event: Event) -> None:  # the parts are made below, in the order in which they need each other
         offline.uplink_changed(event)
-        flow.dispatch.uplink_changed(event)
+        route.uplink_changed(event)
         queue.uplink_changed(event)
 
     def key_changed(event: Event) -> None:
+        route.key_changed(event)
         queue.key_changed(event)
 
     def storage_recovered(event: Event) -> None:
@@ -133,7 +134,7 @@ def build(  # noqa: PLR0915  one long list of parts, without a decision in it
         await kept.erase(caller)
         await reuse.forget(caller)
 
-    observe = Fanout(
+    outlets = Fanout(
         {
             "metrics": metrics.table,
             "logs": logs.table,
@@ -145,6 +146,8 @@ def build(  # noqa: PLR0915  one long list of parts, without a decision in it
             "road": {
                 UplinkChanged: uplink_changed,
                 KeyChanged: key_changed,
+                TargetSetAside: refusals.set_aside,
+                TargetTakenBack: refusals.taken_back,
                 SpoolRecovered: storage_recovered,
                 SpoolDamaged: storage_recovered,
             },
@@ -152,18 +155,24 @@ def build(  # noqa: PLR0915  one long list of parts, without a decision in it
             "watch": watch or {},
         },
         on_failure=(metrics.subscriber_failed, logs.subscriber_failed),
-    ).observe
+    )
+    observe = outlets.observe
 
     # the road, from its end to its beginning
-    key = key_source(config.upstream.api_key_file, environ, observe=observe, clock=clock)
-    transport = Transport(config.upstream, key, observe=observe, clock=clock, environ=environ)
-    uplink = UplinkWatch(config.upstream.name, observe=observe, clock=clock)
-    probe = Probe(config.upstream, transport, uplink, observe=observe, clock=clock, rng=rng)
     prices = PriceTable(config.prices, resolve=lambda name: models.resolve(name).id)
-    upstream = Upstream(config.upstream, transport, observe=observe, clock=clock, uplink=uplink, prices=prices)
     counted = counts(config, models=models, prices=prices, clock=clock)
-    flow = traffic(config, quota=counted.quota, prices=prices, observe=observe, clock=clock)
-    retry = Retry(config.upstream, observe=observe, clock=clock, rng=rng)
+    route = targets(
+        config,
+        models=models,
+        quota=counted.quota,
+        prices=prices,
+        permits=lambda call, model: validate.permits(call, model),  # noqa: PLW0108  it is made below
+        refusals=refusals,
+        environ=environ,
+        observe=observe,
+        clock=clock,
+        rng=rng,
+    )
     reuse = caching(config, models=models, environ=environ, observe=observe, clock=clock)
     validate = Validate(
         catalogue=models,
@@ -174,31 +183,26 @@ def build(  # noqa: PLR0915  one long list of parts, without a decision in it
         expand=reuse.prepare.expand,
     )
     gate = Gate(most=config.ingress.max_in_flight, observe=observe)
-    half_price = deferral(
-        config, transport=transport, key=key, models=models, prices=prices, observe=observe, environ=environ
-    )
+    half_price = deferral(config, route.endpoints, models=models, prices=prices, observe=observe, environ=environ)
     queue = durable(
         config,
         admit=validate.admit,
-        send=road(flow.dispatch, to=upstream),
-        places=flow.dispatch.room_for_jobs,
+        send=route.end,
+        places=route.room_for_jobs,
         quota=counted.quota,
-        demands=flow.demands,
-        uplink=lambda: uplink.state,
+        demands=route.demands(config.half_price.target),
+        uplink=route.uplink_for_jobs,
         half_price=half_price,
         forget=forget,
         observe=observe,
         clock=clock,
         rng=rng,
     )
-    kept = books(config, counted, queue=queue, transport=transport, observe=observe, clock=clock)
-    offline = Offline(queue.spool, config.spool, uplink=lambda: uplink.state, clock=clock)
-    answer = road(
-        validate, *queue.stages, reuse.prepare, reuse.keep, offline, reuse.share, retry, flow.dispatch, to=upstream
-    )
+    kept = books(counted, queue=queue, observe=observe, clock=clock)
+    offline = Offline(queue.spool, config.spool, uplink=route.uplink, clock=clock)
+    answer = road(validate, *queue.stages, reuse.prepare, reuse.keep, offline, reuse.share, route.retry, to=route.end)
 
     # the port for devices
-    host = urlsplit(config.upstream.base_url).hostname or ""
     chat = ChatService(road=answer, gate=gate, config=config.ingress, clock=clock, observe=observe, random=rng.random)
     node = NodeService(
         node_id=node_id,
@@ -208,62 +212,54 @@ def build(  # noqa: PLR0915  one long list of parts, without a decision in it
         callers=known,
         clock=clock,
         active_calls=lambda: gate.active,
-        targets=lambda: [
-            TargetView(
-                name=config.upstream.name,
-                host=host,
-                protocol=transport.protocol,
-                uplink=uplink.state,
-                since_s=uplink.since_wall_s,
-            )
-        ],
+        targets=route.views,
         spool=(queue.spool, config.spool) if queue.spool else None,
         cached_responses=lambda: reuse.stats().response_count,
+        serves=route.serves,
     )
+    identity = Identity(known, required=config.auth.required, certificates=bool(config.ingress.tls_client_ca_file))
     devices = GrpcServer(
         config=config.ingress,
         methods=methods(chat=chat, node=node, jobs=queue.jobs),
         health=health,
-        identity=Identity(known, required=config.auth.required, certificates=bool(config.ingress.tls_client_ca_file)),
+        identity=identity,
         clock=clock,
         observe=observe,
         random=rng.random,
     )
 
+    # what may change while it runs
+    live = Live(
+        models=models,
+        callers=known,
+        prices=prices,
+        validate=validate,
+        identity=identity,
+        logs=logs,
+        outlets=outlets,
+        counted=counted.apply,
+        models_changed=reuse.models_changed,
+        limits_changed=route.limits_changed,
+    )
+    source = reloading(config, live, reread=reread, observe=observe, clock=clock)
+
     # the port for operators
-    metrics.read_at_scrape(
-        Gauges(
-            active_calls=lambda: gate.active,
-            upstream_in_flight=lambda: transport.in_flight,
-            spool=queue.spool.stats if queue.spool else None,
-            dispatch=flow.views,
-            quota=kept.view,
-            cache=reuse.stats,
-        )
+    gauges = Gauges(
+        active_calls=lambda: gate.active,
+        upstream_in_flight=route.in_flight,
+        spool=queue.spool.stats if queue.spool else None,
+        dispatch=route.lines,
+        quota=kept.view,
+        cache=reuse.stats,
+        config=source.standing,
     )
-    pages = admin_pages(
-        metrics=metrics.page,
-        readiness=lambda: {"port": "" if devices.serving else "the port for devices takes no calls"},
-        usage=kept.usage,
+    admin = operators_port(config, metrics=metrics, gauges=gauges, devices=devices, usage=kept.usage, observe=observe)
+    started = node_started(
+        config, node_id=node_id, upstream=route.hosts, devices=devices, admin=admin, clock=clock, age_s=age_s
     )
-    admin = AdminServer(config.admin.listen, pages=pages, observe=observe) if config.admin.listen else None
-
-    begun_s = clock.monotonic_s() - age_s
-
-    def started() -> Event:
-        return NodeStarted(
-            version=__version__,
-            node_id=node_id,
-            listen=devices.address,
-            tls=bool(config.ingress.tls_certificate_file),
-            admin=admin.address if admin else "",
-            upstream=host,
-            startup_s=clock.monotonic_s() - begun_s,
-        )
 
     def stop_waiting() -> None:
-        retry.stop()
-        flow.dispatch.stop()
+        route.stop()
         offline.stop()
         queue.stop()
 
@@ -275,13 +271,14 @@ def build(  # noqa: PLR0915  one long list of parts, without a decision in it
         await kept.close()
         await reuse.close()
         await half_price.close()
-        await transport.close()
+        await route.close()
 
     daemon = Daemon(
         devices=devices,
         admin=admin,
         background={
-            "probe": probe.run,
+            **route.background,
+            "configuration": source.run,
             "uplink health": uplink_health.run,
             "storage health": storage_health.run,
             **queue.background,
@@ -289,6 +286,7 @@ def build(  # noqa: PLR0915  one long list of parts, without a decision in it
             **reuse.background,
         },
         open=open_all,
+        reload=source.ask,
         not_serving=health.drain,
         stop_waiting=stop_waiting,
         drained=queue.drained,

@@ -15,6 +15,8 @@ from edgeclient.cache.tiers import Store, TieredCache
 from edgeclient.config.redis_password import redis_password
 from edgeclient.config.schema import Config
 from edgeclient.config.setting import SettingError
+from edgeclient.config.targets import targets_of
+from edgeclient.config.unreadable import check_readable
 from edgeclient.core.cache import CacheStats, ResponseCache
 from edgeclient.core.models import Catalogue
 from edgeclient.core.ports import Clock, Observe
@@ -30,6 +32,10 @@ async def _nothing_to_do() -> None:
     """A part that a node does not have needs no opening and no closing."""
 
 
+def _nobody_to_tell() -> None:
+    """Nor has it to be told anything."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caching:
     """What was made.
@@ -40,6 +46,7 @@ class Caching:
             offline policies.
         background: What runs all the time.
         open, close: See `Daemon`.
+        models_changed: Told that names of models mean something else now.
     """
 
     cache: ResponseCache | None
@@ -49,6 +56,7 @@ class Caching:
     background: Mapping[str, Work] = field(default_factory=dict)
     open: Callable[[], Awaitable[None]] = _nothing_to_do
     close: Callable[[], Awaitable[None]] = _nothing_to_do
+    models_changed: Callable[[], None] = _nobody_to_tell
 
     async def forget(self, caller: str) -> None:
         """Take the answers of a caller out of the cache.
@@ -71,6 +79,7 @@ class _Parts:
     stores: list[tuple[str, Store]] = field(default_factory=list)
     background: dict[str, Work] = field(default_factory=dict)
     opens: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    models_changed: Callable[[], None] = _nobody_to_tell
     closes: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
 
@@ -88,7 +97,8 @@ def caching(
         memory = MemoryStore(config.cache, clock=clock, observe=observe)
         cache = TieredCache(memory, parts.stores, config.cache)
     prepared = _prepared(parts, config, models=models, observe=observe, clock=clock)
-    realm = config.upstream.base_url
+    targets = targets_of(config, models)
+    realm = " ".join(sorted({target.upstream.base_url for target in targets if not target.local}))
 
     async def open_all() -> None:
         for each in parts.opens:
@@ -101,11 +111,18 @@ def caching(
     return Caching(
         cache=cache,
         prepare=Prepare(prepared, observe=observe),
-        keep=Cache(cache, config.cache, realm=realm, observe=observe),
+        keep=Cache(
+            cache,
+            config.cache,
+            realm=realm,
+            observe=observe,
+            stand_ins=[target.name for target in targets if target.local],
+        ),
         share=Coalesce(config.cache, realm=realm, clock=clock, observe=observe),
         background=parts.background,
         open=open_all,
         close=close_all,
+        models_changed=parts.models_changed,
     )
 
 
@@ -149,6 +166,7 @@ def _prepared(
 
     source = PreparedSource(Path(config.prepare.file), catalogue=models, observe=observe, clock=clock)
     parts.background["prepared answers"] = source.run
+    parts.models_changed = source.models_changed
     return source.current
 
 
@@ -170,6 +188,8 @@ def _add_redis(parts: _Parts, config: Config, environ: Mapping[str, str], *, obs
         problem = "wants the client of Redis, which is not installed; install edgeclient[redis]"
         raise SettingError([f"cache.redis_url: {problem}"]) from None
     settings = config.cache
+    if settings.redis_ca_file:
+        check_readable("cache.redis_ca_file", settings.redis_ca_file)
     link = RedisLink(
         settings.redis_url,
         user=settings.redis_user,

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from edgeclient.config.schema import Config
 from edgeclient.config.setting import SettingError
+from edgeclient.config.targets import targets_of
 from edgeclient.core.accounts import Accounts
 from edgeclient.core.errors import CallError
 from edgeclient.core.events import Event
@@ -21,8 +22,6 @@ from edgeclient.policy.usage_book import UsageBook
 from edgeclient.runtime import Work
 from edgeclient.stages.accounting import Accounting
 from edgeclient.telemetry.quota_metrics import QuotaView
-from edgeclient.upstream.quota_read import QuotaReader, answers_quotas
-from edgeclient.upstream.transport import Transport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +31,12 @@ class Counts:
     Attributes:
         quota: Limits and budgets.
         book: Usage.
+        apply: Puts other limits and budgets in force.
     """
 
     quota: Quota
     book: UsageBook
+    apply: Callable[[Config], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,26 +94,25 @@ def counts(config: Config, *, models: Catalogue, prices: PriceTable, clock: Cloc
         wall_s=clock.wall_s(),
         resolve=lambda name: models.resolve(name).id,
         unknown=unknown,
+        accounts=list(dict.fromkeys(target.account for target in targets_of(config, models))),
     )
-    return Counts(quota=quota, book=book)
+
+    def apply(config: Config) -> None:
+        quota.apply(limits=config.limits, callers=config.callers, now_s=clock.monotonic_s())
+
+    return Counts(quota=quota, book=book, apply=apply)
 
 
 def books(
-    config: Config,
     counted: Counts,
     *,
     queue: Storage,
-    transport: Transport,
     observe: Observe,
     clock: Clock,
 ) -> Books:
-    """Make and join what keeps the counts, and what asks the provider for its limits."""
+    """Make and join what keeps the counts."""
     quota = counted.quota
     accounting = Accounting(quota, counted.book, accounts=queue.accounts, observe=observe, clock=clock)
-    background: dict[str, Work] = {"accounting": accounting.run}
-    if answers_quotas(config.upstream):
-        reader = QuotaReader(config.upstream, transport, lower=quota.lower, observe=observe, clock=clock)
-        background["quota reader"] = reader.run
 
     async def open_books() -> None:
         await queue.open()
@@ -134,7 +134,7 @@ def books(
         erase=accounting.erase,
         open=open_books,
         close=close_books,
-        background=background,
+        background={"accounting": accounting.run},
         usage=accounting.page,
         view=view,
     )

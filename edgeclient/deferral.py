@@ -1,18 +1,21 @@
 """The wiring of the provider's half-price interfaces. No logic; who uses them is wired in `durable.py`."""
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from edgeclient.config.schema import Config
 from edgeclient.core.call import Handler
 from edgeclient.core.half_price import BatchProvider, FinishAnswer
 from edgeclient.core.models import Catalogue, ModelSpec, UnknownModelError
-from edgeclient.core.ports import KeySource, Observe
+from edgeclient.core.ports import Observe
 from edgeclient.policy.half_price_answer import Answers
-from edgeclient.policy.pricing import PriceTable
+from edgeclient.policy.pricing import Prices, PriceTable, ScaledPrices
+from edgeclient.upstream.batch.at_targets import BatchesAtTargets
 from edgeclient.upstream.batch.chat import BatchChat
 from edgeclient.upstream.batch.files import FileBatches
+from edgeclient.upstream.endpoint import Endpoint
 from edgeclient.upstream.transport import Transport
 
 
@@ -28,6 +31,7 @@ class Deferral:
         files: Batches in files. Also in another mode: there may be some that were ordered before.
         finish: Completes their answers.
         model_of: The model of an id, also of one that the node has no more.
+        serves: Name of the model with an id where new batches are made; None: it is not served there.
         chat: Asks the synchronous endpoint; None in another mode.
         close: Closes its connection.
     """
@@ -35,21 +39,21 @@ class Deferral:
     files: BatchProvider
     finish: FinishAnswer
     model_of: Callable[[str], ModelSpec]
+    serves: Callable[[str], str | None]
     chat: Handler | None = None
     close: Callable[[], Awaitable[None]] = _nothing_to_close
 
 
 def deferral(
     config: Config,
+    endpoints: Sequence[Endpoint],
     *,
-    transport: Transport,
-    key: KeySource,
     models: Catalogue,
     prices: PriceTable,
     observe: Observe,
     environ: Mapping[str, str] = os.environ,
 ) -> Deferral:
-    """Make and join them."""
+    """Make and join them; `endpoints` are those of the targets, in the order of preference."""
 
     def model_of(model_id: str) -> ModelSpec:
         try:
@@ -57,18 +61,38 @@ def deferral(
         except UnknownModelError:
             return ModelSpec(id=model_id)
 
-    target = f"{config.upstream.name}/batch"
-    finish = Answers(prices, model_of=model_of, target=target)
-    files = FileBatches(config.half_price, transport, target=target)
+    home = next(each for each in endpoints if each.name == (config.half_price.target or endpoints[0].name))
+    settings, target = home.settings, f"{home.name}/batch"
+    paid: Prices = ScaledPrices(prices, factor=settings.price_factor) if settings.price_factor != 1 else prices
+    finish = Answers(paid, model_of=model_of, target=target)
+    made: Callable[..., Deferral] = partial(
+        Deferral, files=_files(config, endpoints, home), finish=finish, model_of=model_of, serves=settings.serves
+    )
     if config.half_price.mode != "chat":
-        return Deferral(files=files, finish=finish, model_of=model_of)
-    clock = transport.clock
+        return made()
+    clock = home.transport.clock
     silent = replace(
-        config.upstream,
+        settings.upstream,
         base_url=config.half_price.base_url,
         max_in_flight=config.half_price.max_in_flight,
         total_timeout_s=config.half_price.chat_timeout_s,
     )
-    silent_transport = Transport(silent, key, observe=observe, clock=clock, environ=environ)
-    chat = BatchChat(silent, silent_transport, finish=finish, target=target, observe=observe, clock=clock)
-    return Deferral(files=files, finish=finish, model_of=model_of, chat=chat, close=silent_transport.close)
+    transport = Transport(silent, home.key, observe=observe, clock=clock, environ=environ)
+    chat = BatchChat(
+        silent, transport, finish=finish, target=target, observe=observe, clock=clock, serves=settings.serves
+    )
+    return made(chat=chat, close=transport.close)
+
+
+def _files(config: Config, endpoints: Sequence[Endpoint], home: Endpoint) -> BatchProvider:
+    """Batches at all targets that may have some; a node with one target alone needs no names in its ids."""
+    providers = {
+        each.name: FileBatches(
+            config.half_price, each.transport, target=f"{each.name}/batch", serves=each.settings.serves
+        )
+        for each in endpoints
+        if not each.settings.local
+    }
+    if not config.targets:
+        return providers[home.name]
+    return BatchesAtTargets(providers, home=home.name, first=endpoints[0].name)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from edgeclient.config.schema import Config
 from edgeclient.core.accounts import Accounts
 from edgeclient.core.call import Call, Handler, Stage, road
+from edgeclient.core.errors import Reason, Rejected
 from edgeclient.core.events import Event, Uplink
 from edgeclient.core.half_price import HalfPrice
 from edgeclient.core.job_feed import JobFeed
@@ -187,7 +188,7 @@ def _workers(
         half_price=half_price,
         config=config.half_price,
         spool_config=config.spool,
-        admit=admit,
+        admit=partial(_fit_for, half_price, admit),
         purse=Purse(quota, demand=partial(demands.demand, batch=True), clock=clock),
         uplink=uplink,
         observe=observe,
@@ -195,6 +196,13 @@ def _workers(
         rng=rng,
     )
     return {"half price": worker}
+
+
+def _fit_for(half_price: HalfPrice, admit: Callable[[Call], None], call: Call) -> None:
+    """Admit a call whose model is served where batches are made; another one goes the ordinary road."""
+    admit(call)
+    if call.model is not None and half_price.serves(call.model.id) is None:
+        raise Rejected(Reason.ERROR_REASON_MODEL_NOT_FOUND, f"{call.model.id} is not served where batches are made")
 
 
 def _joined(

@@ -6,6 +6,8 @@ new calls, running calls get their grace and running jobs what is left of it, ba
 connections close, the admin port last, so that the end can still be watched. A second signal ends the process at once.
 A background task that fails takes the process down with it: an orchestrator restarts a dead process, but nothing mends
 a half-dead one.
+
+SIGHUP reads the configuration again, at any time; it never ends the process.
 """
 
 import asyncio
@@ -21,7 +23,8 @@ from edgeclient.core.events import Event
 from edgeclient.core.node_events import NodeDraining, NodeStopped
 from edgeclient.core.ports import Clock, Observe
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_STOP = (signal.SIGTERM, signal.SIGINT)
+_RELOAD = signal.SIGHUP
 
 
 class SystemClock:
@@ -81,6 +84,7 @@ class Daemon:
         admin: The port for operators, or None.
         background: Name and coroutine function of what runs all the time.
         open: Opens the storage, before anything else runs.
+        reload: Has the configuration read again, soon.
         not_serving: Tells health checks that the end is near.
         stop_waiting: Ends all waits, and lets no stored job begin any more.
         drained: Returns when no stored job is under way, or after so many seconds; tells which.
@@ -93,6 +97,7 @@ class Daemon:
     devices: DevicePort
     admin: AdminPort | None
     open: Callable[[], Awaitable[None]]
+    reload: Callable[[], None]
     not_serving: Callable[[], None]
     stop_waiting: Callable[[], None]
     drained: Callable[[float], Awaitable[bool]]
@@ -111,7 +116,7 @@ async def run(daemon: Daemon, *, clock: Clock, observe: Observe) -> None:
         CancelledError: A second signal came.
     """
     problem: SettingError | None = None
-    with _stop_signals() as stop:
+    with _signals(daemon.reload) as stop:
         async with AsyncExitStack() as stack:
             if daemon.admin is not None:
                 await daemon.admin.start()
@@ -146,8 +151,8 @@ async def _drain(daemon: Daemon, name: str, *, clock: Clock, observe: Observe) -
 
 
 @contextmanager
-def _stop_signals() -> Iterator[asyncio.Future[str]]:
-    """A future of the first signal's name. The second signal cancels the running task."""
+def _signals(reload: Callable[[], None]) -> Iterator[asyncio.Future[str]]:
+    """A future of the name of the first signal to stop. The second one cancels the running task."""
     loop = asyncio.get_running_loop()
     first: asyncio.Future[str] = loop.create_future()
     owner = asyncio.current_task()
@@ -158,10 +163,11 @@ def _stop_signals() -> Iterator[asyncio.Future[str]]:
         elif owner is not None:
             owner.cancel()
 
-    for number in _SIGNALS:
+    for number in _STOP:
         loop.add_signal_handler(number, received, number)
+    loop.add_signal_handler(_RELOAD, reload)
     try:
         yield first
     finally:
-        for number in _SIGNALS:
+        for number in (*_STOP, _RELOAD):
             loop.remove_signal_handler(number)

@@ -1,20 +1,26 @@
-"""The wiring of what decides when an attempt begins: limits, estimates, and the order of service. No logic.
+"""The wiring of one target: the way there, what decides when an attempt begins, and what makes it. No logic.
 
 A node without rows of limits and callers, whose provider is not asked for any, has none to keep, and its calls do not
 pass their arithmetic.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from random import Random
 
-from edgeclient.config.schema import Config
+from edgeclient.config.dispatch_schema import DispatchConfig
+from edgeclient.config.targets import TargetSettings
+from edgeclient.core.call import Handler, road
 from edgeclient.core.ports import Clock, Observe
+from edgeclient.core.target import Target
 from edgeclient.policy.demands import Demands
-from edgeclient.policy.pricing import PriceTable
+from edgeclient.policy.pricing import Prices, PriceTable, ScaledPrices
 from edgeclient.policy.quota import Quota
 from edgeclient.policy.token_estimate import TokenEstimate
 from edgeclient.stages.dispatch import Dispatch
 from edgeclient.stages.dispatch.reservations import Reservations
-from edgeclient.telemetry.dispatch_metrics import DispatchView
+from edgeclient.upstream.completion import Upstream
+from edgeclient.upstream.endpoint import Endpoint, endpoint_of
 from edgeclient.upstream.quota_read import answers_quotas
 
 
@@ -23,35 +29,78 @@ class Traffic:
     """What was made.
 
     Attributes:
-        quota: The limits; whoever learns of others tells it.
+        endpoint: The way there.
         demands: What attempts will use.
-        dispatch: The stage.
-        target: Name of its target.
+        dispatch: The line in front of it.
+        target: It, as the route sees it.
     """
 
-    quota: Quota
+    endpoint: Endpoint
     demands: Demands
     dispatch: Dispatch
-    target: str
+    target: Target
 
-    def views(self) -> list[DispatchView]:
-        """How the line stands."""
-        return [
-            DispatchView(target=self.target, width=self.dispatch.width, waiting=self.dispatch.waiting()),
-        ]
+    @property
+    def name(self) -> str:
+        """Name of the target."""
+        return self.target.name
 
 
-def traffic(config: Config, *, quota: Quota, prices: PriceTable, observe: Observe, clock: Clock) -> Traffic:
-    """Make and join what decides when an attempt begins."""
-    estimate = TokenEstimate(factor=config.quota.token_factor, assumed_output_tokens=config.quota.assumed_output_tokens)
-    demands = Demands(estimate, prices)
-    limited = bool(config.limits or config.callers) or answers_quotas(config.upstream)
+def traffic(
+    config: DispatchConfig,
+    settings: TargetSettings,
+    *,
+    quota: Quota,
+    arrivals: Iterator[int],
+    estimate: TokenEstimate,
+    prices: PriceTable,
+    environ: Mapping[str, str],
+    observe: Observe,
+    clock: Clock,
+    rng: Random,
+) -> Traffic:
+    """Make and join what leads to a target.
+
+    Raises:
+        SettingError: There is no key, or a file or URL that the settings name cannot be used.
+    """
+    endpoint = endpoint_of(settings, environ=environ, observe=observe, clock=clock, rng=rng)
+    paid: Prices = ScaledPrices(prices, factor=settings.price_factor) if settings.price_factor != 1 else prices
+    demands = Demands(estimate, paid, account=settings.account)
+    told = answers_quotas(settings.upstream)
+    held = Reservations(quota, demand=demands.demand, spent=demands.spent, is_needed=lambda: told or quota.is_limiting)
     dispatch = Dispatch(
-        config.dispatch,
-        target=config.upstream.name,
-        max_in_flight=config.upstream.max_in_flight,
-        reservations=Reservations(quota if limited else None, demand=demands.demand, spent=demands.spent),
+        config,
+        target=settings.name,
+        max_in_flight=settings.upstream.max_in_flight,
+        reservations=held,
         observe=observe,
         clock=clock,
+        arrivals=arrivals,
     )
-    return Traffic(quota=quota, demands=demands, dispatch=dispatch, target=config.upstream.name)
+    upstream = Upstream(
+        settings.upstream,
+        endpoint.transport,
+        observe=observe,
+        clock=clock,
+        uplink=endpoint.uplink,
+        prices=paid,
+        serves=settings.serves,
+    )
+    target = _target(endpoint, attempt=road(dispatch, to=upstream))
+    return Traffic(endpoint=endpoint, demands=demands, dispatch=dispatch, target=target)
+
+
+def _target(endpoint: Endpoint, *, attempt: Handler) -> Target:
+    settings = endpoint.settings
+    return Target(
+        name=settings.name,
+        account=settings.account,
+        tier=settings.tier,
+        weight=settings.weight,
+        local=settings.local,
+        serves=settings.serves,
+        attempt=attempt,
+        uplink=lambda: endpoint.uplink.state,
+        probe=endpoint.probe.once,
+    )

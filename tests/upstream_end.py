@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -54,6 +54,8 @@ class UpstreamEnd:
         prices: tuple[PriceConfig, ...] = (),
         environ: Mapping[str, str] | None = None,
         build: BuildEngine = build_engine,
+        serves: Callable[[str], str | None] | None = None,
+        reword: Callable[[str], str] = str,
         **settings: Any,
     ) -> None:
         defaults: dict[str, Any] = {"proxy": "none"}
@@ -65,7 +67,13 @@ class UpstreamEnd:
         clock = RealClock()
         observe = self.events.append
         self.transport = Transport(
-            self.config, self.key, observe=observe, clock=clock, environ=environ or {}, build=build
+            self.config,
+            None if self.config.keyless else self.key,
+            observe=observe,
+            clock=clock,
+            environ=environ or {},
+            build=build,
+            reword=reword,
         )
         self.uplink = UplinkWatch(self.config.name, observe=observe, clock=clock)
         self.ask = Upstream(
@@ -75,6 +83,7 @@ class UpstreamEnd:
             clock=clock,
             uplink=self.uplink,
             prices=PriceTable(prices) if prices else None,
+            serves=serves,
         )
 
     async def __aenter__(self) -> Self:

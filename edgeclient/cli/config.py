@@ -11,8 +11,10 @@ from edgeclient.config import show as shown
 from edgeclient.config.catalogue import catalogue
 from edgeclient.config.credentials import VARIABLE
 from edgeclient.config.example import example as example_file
-from edgeclient.config.schema import Config, UpstreamConfig
+from edgeclient.config.load import Loaded
+from edgeclient.config.schema import Config
 from edgeclient.config.setting import SettingError
+from edgeclient.config.targets import targets_of
 
 
 @click.group()
@@ -31,11 +33,11 @@ def show(file: Path | None, overrides: dict[str, str], *, as_json: bool) -> None
     it is.
     """
     loaded = load_or_fail(file, overrides)
-    api_key = key_source(loaded.config.upstream)
+    api_keys = key_places(loaded)
     if as_json:
-        write_json(shown.as_data(loaded, api_key=api_key), indent=2)
+        write_json(shown.as_data(loaded, api_keys=api_keys), indent=2)
     else:
-        click.echo(shown.as_text(loaded, api_key=api_key), nl=False)
+        click.echo(shown.as_text(loaded, api_keys=api_keys), nl=False)
 
 
 @config.command()
@@ -73,12 +75,18 @@ def example() -> None:
     click.echo(example_file(), nl=False)
 
 
-def key_source(upstream: UpstreamConfig) -> str:
-    """Where the API key is; "" if there is none. A key file that is named is the only place that counts."""
-    if not upstream.api_key_file:
+def key_places(loaded: Loaded) -> dict[str, str | None]:
+    """For each target the place where its API key is; "" if there is none, None if it wants none."""
+    targets = targets_of(loaded.config, catalogue(loaded.config))
+    return {each.name: None if each.upstream.keyless else _key_place(each.upstream.api_key_file) for each in targets}
+
+
+def _key_place(api_key_file: str) -> str:
+    """A key file that is named is the only place that counts."""
+    if not api_key_file:
         return VARIABLE if os.environ.get(VARIABLE, "").strip() else ""
     try:
-        has_key = bool(Path(upstream.api_key_file).read_bytes().strip())
+        has_key = bool(Path(api_key_file).read_bytes().strip())
     except OSError:
         return ""
-    return upstream.api_key_file if has_key else ""
+    return api_key_file if has_key else ""

@@ -4,13 +4,12 @@ import asyncio
 import json
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 
 import grpc
 import grpc.aio
-from cryptography import x509
 
 from edgeclient.cli.doctor_port import reachable
+from edgeclient.cli.own_channel import own_way
 from edgeclient.config.schema import IngressConfig
 from edgeclient.v1 import node_pb2, node_pb2_grpc
 
@@ -65,17 +64,10 @@ async def _status(config: IngressConfig) -> tuple[node_pb2.NodeStatus | None, st
 
 
 def _channel(config: IngressConfig) -> grpc.aio.Channel:
-    """To the port; its certificate is trusted because the settings name it, under whatever name it has."""
-    options: list[tuple[str, str | int]] = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
-    address = reachable(config.listen)
-    if not config.tls_certificate_file:
-        return grpc.aio.insecure_channel(address, options=options)
-    pem = Path(config.tls_certificate_file).read_bytes()
-    names = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    known = names.get_values_for_type(x509.DNSName)
-    if known:
-        options.append(("grpc.ssl_target_name_override", known[0].replace("*", "node")))
-    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(root_certificates=pem), options=options)
+    way = own_way(config)
+    if way.credentials is None:
+        return grpc.aio.insecure_channel(way.address, options=way.options)
+    return grpc.aio.secure_channel(way.address, way.credentials, options=way.options)
 
 
 async def _unready(admin: str) -> tuple[str, ...] | None:

@@ -35,7 +35,7 @@ class CommandPlace:
     """Where a command is, and what it is for.
 
     Attributes:
-        module: Module that holds the command under the command's own name.
+        module: Module that holds the command under the command's own name, with _ for -.
         summary: One line for the list of commands.
     """
 
@@ -51,6 +51,10 @@ COMMANDS: dict[str, CommandPlace] = {
     "usage": CommandPlace(module="edgeclient.cli.usage", summary="Show who used how much of what, and its cost."),
     "models": CommandPlace(module="edgeclient.cli.models", summary="List the models of a node."),
     "doctor": CommandPlace(module="edgeclient.cli.doctor", summary="Find out what is wrong with this node."),
+    "health": CommandPlace(module="edgeclient.cli.health", summary="Tell whether the daemon here serves."),
+    "support-bundle": CommandPlace(
+        module="edgeclient.cli.support_bundle", summary="Collect what support needs, without secrets."
+    ),
     "sim": CommandPlace(module="edgeclient.cli.sim", summary="Run a simulated cloud, with faults on order."),
     "demo": CommandPlace(module="edgeclient.cli.demo", summary="See everything work together, without a key."),
     "config": CommandPlace(module="edgeclient.cli.config", summary="Check and show the daemon's configuration."),
@@ -76,7 +80,7 @@ class LazyGroup(click.Group):
         place = COMMANDS.get(cmd_name)
         if place is None:
             return None
-        command = getattr(importlib.import_module(place.module), cmd_name)
+        command = getattr(importlib.import_module(place.module), cmd_name.replace("-", "_"))
         if not isinstance(command, click.Command):
             raise TypeError(f"{place.module}:{cmd_name} is no command")
         return command

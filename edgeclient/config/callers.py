@@ -15,6 +15,13 @@ _PRIORITIES = {
 
 def callers(config: Config, catalogue: Catalogue) -> Callers:
     """Who may call. The names of models have been checked."""
+    made = Callers()
+    apply_callers(made, config, catalogue)
+    return made
+
+
+def apply_callers(made: Callers, config: Config, catalogue: Catalogue) -> None:
+    """From now on those of this configuration may call."""
     others = next((row for row in config.callers if row.name == ANY), CallerConfig(name=ANY))
     known = [
         Known(
@@ -26,7 +33,7 @@ def callers(config: Config, catalogue: Catalogue) -> Callers:
         for row in config.callers
         if row.name != ANY
     ]
-    return Callers(known, others=_caller(others, catalogue))
+    made.apply(known, others=_caller(others, catalogue))
 
 
 def _caller(row: CallerConfig, catalogue: Catalogue) -> Caller:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgeclient.config.setting import SettingError
+from edgeclient.config.unreadable import why_unreadable
 from edgeclient.core.events import KeyChanged, KeyUnreadable
 from edgeclient.core.ports import Clock, Observe
 
@@ -28,6 +29,7 @@ class EnvironmentKey:
 
     Args:
         environment: The environment of the process.
+        path: Where the settings of the target stand.
 
     Raises:
         SettingError: There is no key, or it is none.
@@ -35,10 +37,10 @@ class EnvironmentKey:
 
     __slots__ = ("_key",)
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], *, path: str = "upstream") -> None:
         text = environment.get(VARIABLE, "")
         if not text.strip():
-            raise SettingError([f"upstream.api_key_file: is not set and neither is {VARIABLE}; one of them has to be"])
+            raise SettingError([f"{path}.api_key_file: is not set and neither is {VARIABLE}; one of them has to be"])
         try:
             self._key = _checked(text)
         except ValueError as error:
@@ -59,15 +61,20 @@ class FileKey:
         path: The file.
         observe: Takes `KeyChanged` and `KeyUnreadable`.
         clock: Tells when a second has passed.
+        setting_path: Where the settings of the target stand.
+        target: Name of the target.
 
     Raises:
         SettingError: The file cannot be read or holds no key.
     """
 
-    __slots__ = ("_clock", "_key", "_look_at_s", "_observe", "_path", "_stamp")
+    __slots__ = ("_clock", "_key", "_look_at_s", "_observe", "_path", "_stamp", "_target")
 
-    def __init__(self, path: Path, *, observe: Observe, clock: Clock) -> None:
+    def __init__(
+        self, path: Path, *, observe: Observe, clock: Clock, setting_path: str = "upstream", target: str = ""
+    ) -> None:
         self._path = path
+        self._target = target
         self._observe = observe
         self._clock = clock
         self._look_at_s = clock.monotonic_s() + _LOOK_AGAIN_S
@@ -75,7 +82,7 @@ class FileKey:
             self._stamp: _Stamp | None = _stamp(path)
             self._key = _read(path)
         except (OSError, ValueError) as error:
-            raise SettingError([f"upstream.api_key_file: {path} {_sentence(error)}"]) from None
+            raise SettingError([f"{setting_path}.api_key_file: {path} {_sentence(error)}"]) from None
 
     def __repr__(self) -> str:
         return f"<FileKey from {self._path}>"
@@ -107,23 +114,37 @@ class FileKey:
             except (OSError, ValueError) as error:
                 problem = error
         if problem is not None:
-            self._observe(KeyUnreadable(source=str(self._path), problem=_sentence(problem)))
+            self._observe(KeyUnreadable(source=str(self._path), problem=_sentence(problem), target=self._target))
         elif key != self._key:
             self._key = key
-            self._observe(KeyChanged(source=str(self._path)))
+            self._observe(KeyChanged(source=str(self._path), target=self._target))
 
 
 def key_source(
-    api_key_file: str, environment: Mapping[str, str], *, observe: Observe, clock: Clock
+    api_key_file: str,
+    environment: Mapping[str, str],
+    *,
+    observe: Observe,
+    clock: Clock,
+    path: str = "upstream",
+    target: str = "",
 ) -> EnvironmentKey | FileKey:
     """The key source that the settings ask for.
+
+    Args:
+        api_key_file: The file; "": the key is in the environment.
+        environment: The environment of the process.
+        observe: Takes `KeyChanged` and `KeyUnreadable`.
+        clock: Tells when a second has passed.
+        path: Where the settings of the target stand, such as `targets[1]`.
+        target: Name of the target.
 
     Raises:
         SettingError: It yields no key.
     """
     if api_key_file:
-        return FileKey(Path(api_key_file), observe=observe, clock=clock)
-    return EnvironmentKey(environment)
+        return FileKey(Path(api_key_file), observe=observe, clock=clock, setting_path=path, target=target)
+    return EnvironmentKey(environment, path=path)
 
 
 def _stamp(path: Path) -> _Stamp:
@@ -151,6 +172,4 @@ def _checked(text: str) -> str:
 
 def _sentence(error: Exception) -> str:
     """What is wrong, without the content of the file."""
-    if isinstance(error, OSError):
-        return f"cannot be read: {error.strerror or type(error).__name__}"
-    return str(error)
+    return why_unreadable(error) if isinstance(error, OSError) else str(error)

@@ -5,7 +5,7 @@ value is changed. Text begins with `#` and a space. A test takes away every such
 the example cannot tell anything else than the program does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from textwrap import wrap
 from typing import Any, cast
@@ -13,9 +13,10 @@ from typing import Any, cast
 from edgeclient.config.notation import as_toml
 from edgeclient.config.row_schema import ROWS
 from edgeclient.config.schema import SECTIONS
-from edgeclient.config.setting import default_of
+from edgeclient.config.setting import default_of, reloads
 
 _WIDTH = 100
+_RELOADS = "Takes effect without a restart."
 _UNITS = {"_s": "seconds", "_bytes": "bytes"}
 
 _HEAD = """\
@@ -24,7 +25,8 @@ _HEAD = """\
 # A value comes from the first of these that has it: the flag --set section.name=value, the environment variable
 # EDGECLIENT_SECTION_NAME, this file, the default. `edgeclient config show` tells each value and where it comes from,
 # `edgeclient config check FILE` whether a file is right. Settings take effect at the next start unless they say
-# otherwise. The API key does not belong here: see upstream.api_key_file.
+# otherwise; a running daemon takes those over soon after the file has changed, or at once on SIGHUP. The API key does
+# not belong here: see upstream.api_key_file.
 """
 
 _TABLES = """\
@@ -48,7 +50,13 @@ _TABLES = """\
 #     modalities = []                   # besides text: image, audio, video
 """
 
-_SUBJECTS = {"model": "qwen-plus", "name": "camera-7"}
+_EXAMPLES: Mapping[str, Mapping[str, str]] = {
+    "targets": {"name": "singapore", "base_url": "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"},
+    "prices": {"model": "qwen-plus"},
+    "limits": {"model": "qwen-plus"},
+    "callers": {"name": "camera-7"},
+}
+"""What a row has to say, and an example of it."""
 
 
 def example() -> str:
@@ -60,12 +68,14 @@ def example() -> str:
 def _rows(name: str, cls: type) -> Iterator[str]:
     """A row with an example of what it is about and the default of everything else."""
     yield f"# {(cls.__doc__ or '').splitlines()[0]}"
+    if all(map(reloads, fields(cast("Any", cls)))):
+        yield f"# {_RELOADS}"
     yield "#"
     yield f"#     [[{name}]]"
-    subject, *others = fields(cast("Any", cls))
-    yield f"#     {subject.name} = {as_toml(_SUBJECTS.get(subject.name, ''))}  # {subject.metadata['help']}"
-    for spec in others:
-        yield f"#     {spec.name} = {as_toml(default_of(spec))}  # {' '.join(_sentences(spec))}"
+    examples = _EXAMPLES[name]
+    for spec in fields(cast("Any", cls)):
+        value = examples.get(spec.name, default_of(spec))
+        yield f"#     {spec.name} = {as_toml(value)}  # {' '.join(_sentences(spec))}"
 
 
 def _section(name: str, cls: type) -> Iterator[str]:
@@ -73,7 +83,7 @@ def _section(name: str, cls: type) -> Iterator[str]:
     yield f"[{name}]"
     for spec in fields(cast("Any", cls)):
         yield ""
-        for line in wrap(" ".join(_sentences(spec)), _WIDTH):
+        for line in wrap(" ".join([*_sentences(spec), *([_RELOADS] if reloads(spec) else [])]), _WIDTH):
             yield f"# {line}"
         yield f"#{spec.name} = {as_toml(default_of(spec))}"
 
@@ -91,5 +101,3 @@ def _sentences(spec: Any) -> Iterator[str]:
         yield f"At least {least}{unit}."
     elif most:
         yield f"At most {most}{unit}."
-    if facts["reloads"]:
-        yield "Takes effect without a restart."

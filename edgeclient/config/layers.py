@@ -102,9 +102,10 @@ def of_flags(overrides: Mapping[str, str]) -> Layer:
     known = defaults()
     for path, text in overrides.items():
         origin = Origin(source=Source.FLAG, name=f"--set {path}")
+        table = path.partition(".")[0].partition("[")[0]
         if path in known:
             _read(layer, path, known, text, origin)
-        elif path.partition(".")[0] in _TABLES and path.partition(".")[0] not in SECTIONS:
+        elif table in _TABLES and table not in SECTIONS:
             layer.problems.append(f"{path}: tables like this one can be set in a file only ({origin})")
         else:
             layer.problems.append(unknown(path, known, origin))

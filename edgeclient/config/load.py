@@ -38,6 +38,11 @@ class Loaded:
     file: Path | None = None
 
 
+def file_of(file: Path | None, environ: Mapping[str, str], default_file: Path = DEFAULT_FILE) -> Path:
+    """The file that `load` reads; it need not exist if nobody names it."""
+    return file or (Path(environ[FILE_VARIABLE]) if environ.get(FILE_VARIABLE) else default_file)
+
+
 def load(
     *,
     file: Path | None,

@@ -58,6 +58,10 @@ class PreparedSource:
                 self._changed.set()
         return self._prepared
 
+    def models_changed(self) -> None:
+        """What names of models mean has changed, and some may stand in the file: read it again."""
+        self._changed.set()
+
     async def run(self) -> None:
         """Take changes over until cancelled."""
         self._tell()

@@ -1,4 +1,4 @@
-"""What stands in rows of the file, as many as the operator likes: prices, callers, limits.
+"""What stands in rows of the file, as many as the operator likes: prices, callers, limits; targets have a module.
 
 A row is a section that occurs more than once, so it is checked in the same way. None is built in. Prices change too
 often, and differ too much between regions and contracts, to live in code; limits belong to an account, callers to a
@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from edgeclient.config.setting import Section, setting
+from edgeclient.config.setting import Section, reloadable
+from edgeclient.config.target_schema import TargetConfig
 
 ANY = "*"
 """Stands for every model, or every caller, that has no row of its own."""
@@ -28,18 +29,18 @@ class PriceConfig(Section):
     The provider picks the row by the input of the single request and applies it to the whole of it.
     """
 
-    model: str = setting("", "Model id.")
-    currency: str = setting("CNY", "ISO 4217 code.")
-    up_to_input_tokens: int = setting(0, "Largest input this row is for. 0: any.", least=0)
-    input_per_million: float = setting(0.0, "Price of a million input tokens.", least=0)
-    output_per_million: float = setting(0.0, "Price of a million output tokens, reasoning included.", least=0)
-    cached_per_million: float = setting(
+    model: str = reloadable("", "Model id.")
+    currency: str = reloadable("CNY", "ISO 4217 code.")
+    up_to_input_tokens: int = reloadable(0, "Largest input this row is for. 0: any.", least=0)
+    input_per_million: float = reloadable(0.0, "Price of a million input tokens.", least=0)
+    output_per_million: float = reloadable(0.0, "Price of a million output tokens, reasoning included.", least=0)
+    cached_per_million: float = reloadable(
         -1.0, "Price of a million input tokens that the provider had cached. -1: as input.", least=-1
     )
-    thinking_per_million: float = setting(
+    thinking_per_million: float = reloadable(
         -1.0, "Price of a million output tokens of an answer with reasoning. -1: as output.", least=-1
     )
-    batch_factor: float = setting(
+    batch_factor: float = reloadable(
         0.5, "The part of these prices that the provider's batch interfaces take.", least=0, most=1
     )
 
@@ -53,15 +54,16 @@ class PriceConfig(Section):
 class LimitConfig(Section):
     """What the provider's account may be asked of one model; a row of the table `limits`. 0: no limit is known."""
 
-    model: str = setting("", 'Model id; "*": each model that has no row of its own.')
-    requests_per_minute: int = setting(0, "Most requests in any 60 seconds.", least=0)
-    tokens_per_minute: int = setting(0, "Most tokens, input and output, in any 60 seconds.", least=0)
-    requests_per_second: int = setting(0, "Most requests in any second. 0: a sixtieth of those per minute.", least=0)
-    tokens_per_second: int = setting(0, "Most tokens in any second. 0: a sixtieth of those per minute.", least=0)
-    max_in_flight: int = setting(0, "Most requests in progress.", least=0)
-    growth_tokens: int = setting(
+    model: str = reloadable("", 'Model id; "*": each model that has no row of its own.')
+    requests_per_minute: int = reloadable(0, "Most requests in any 60 seconds.", least=0)
+    tokens_per_minute: int = reloadable(0, "Most tokens, input and output, in any 60 seconds.", least=0)
+    requests_per_second: int = reloadable(0, "Most requests in any second. 0: a sixtieth of those per minute.", least=0)
+    tokens_per_second: int = reloadable(0, "Most tokens in any second. 0: a sixtieth of those per minute.", least=0)
+    max_in_flight: int = reloadable(0, "Most requests in progress.", least=0)
+    growth_tokens: int = reloadable(
         0, "Tokens per minute up to which traffic may grow at once; above, by 30 % in five minutes.", least=0
     )
+    account: str = reloadable("", "Account of the targets that this is for. Empty: each account by itself.")
 
     def conflicts(self) -> list[str]:
         """A limit is the limit of something."""
@@ -72,16 +74,18 @@ class LimitConfig(Section):
 class CallerConfig(Section):
     """Who may call, and how much; a row of the table `callers`. 0: no limit."""
 
-    name: str = setting("", 'Name in logs, metrics and usage; "*": each caller that has no row of its own.')
-    token_sha256: list[str] = setting([], "SHA-256 of each bearer token, in hex. The token itself belongs elsewhere.")
-    certificates: list[str] = setting([], "Common names or DNS names of client certificates.")
-    models: list[str] = setting([], "Models that may be asked. Empty: all.")
-    max_priority: str = setting("high", "Highest priority; a higher one is taken down to it.", choices=_PRIORITIES)
-    requests_per_minute: int = setting(0, "Most requests in any 60 seconds.", least=0)
-    tokens_per_minute: int = setting(0, "Most tokens, input and output, in any 60 seconds.", least=0)
-    max_in_flight: int = setting(0, "Most requests in progress.", least=0)
-    budget_per_day: float = setting(0.0, "Most money in a day (UTC), by the table of prices.", least=0)
-    budget_currency: str = setting("CNY", "ISO 4217 code of the budget.")
+    name: str = reloadable("", 'Name in logs, metrics and usage; "*": each caller that has no row of its own.')
+    token_sha256: list[str] = reloadable(
+        [], "SHA-256 of each bearer token, in hex. The token itself belongs elsewhere."
+    )
+    certificates: list[str] = reloadable([], "Common names or DNS names of client certificates.")
+    models: list[str] = reloadable([], "Models that may be asked. Empty: all.")
+    max_priority: str = reloadable("high", "Highest priority; a higher one is taken down to it.", choices=_PRIORITIES)
+    requests_per_minute: int = reloadable(0, "Most requests in any 60 seconds.", least=0)
+    tokens_per_minute: int = reloadable(0, "Most tokens, input and output, in any 60 seconds.", least=0)
+    max_in_flight: int = reloadable(0, "Most requests in progress.", least=0)
+    budget_per_day: float = reloadable(0.0, "Most money in a day (UTC), by the table of prices.", least=0)
+    budget_currency: str = reloadable("CNY", "ISO 4217 code of the budget.")
 
     def conflicts(self) -> list[str]:
         """Who is meant is clear, and nothing here is a secret."""
@@ -104,6 +108,6 @@ def _currency_problems(name: str, code: str) -> list[str]:
 
 
 ROWS: Mapping[str, type[Section]] = MappingProxyType(
-    {"prices": PriceConfig, "limits": LimitConfig, "callers": CallerConfig}
+    {"targets": TargetConfig, "prices": PriceConfig, "limits": LimitConfig, "callers": CallerConfig}
 )
 """The kinds of rows by the name of their table in the file; the first setting of each says what a row is about."""

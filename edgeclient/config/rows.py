@@ -1,5 +1,6 @@
 """Tables of the file that have rows: one section each, with a number in its path, such as `prices[0].model`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
@@ -8,6 +9,7 @@ from edgeclient.config.layers import unknown
 from edgeclient.config.origins import Origin
 from edgeclient.config.row_schema import CallerConfig
 from edgeclient.config.setting import Section, SettingError, fitted
+from edgeclient.config.target_schema import TargetConfig, is_target_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,15 +55,19 @@ def rows_of(document: Document, table_name: str, cls: type[Section], *, stand_in
         try:
             row = cls(**{name: fitted(cls, name, table[name]) for name in known if name in table})
         except SettingError as error:
-            row = cls(**{known[0]: _name(cls, index, stand_in)})
+            row = cls(**_stand_in(cls, index, stand_in, table))
             for problem in error.problems:
                 result.problems.append(f"{path}.{problem} ({origins.get(problem.partition(':')[0], here)})")
         rows.append(row)
     return Rows(rows=tuple(rows), origins=result.origins, problems=result.problems)
 
 
-def _name(cls: type[Section], index: int, model: str) -> str:
-    return f"row-{index}" if cls is CallerConfig else model
+def _stand_in(cls: type[Section], index: int, model: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """The least that a valid row says, by the name of the wrong one, which others may refer to."""
+    if cls is TargetConfig:
+        known = {name: table[name] for name in ("name", "account") if is_target_name(table.get(name))}
+        return {"name": f"row-{index}", "base_url": "https://row.invalid", "api_key_file": "unknown"} | known
+    return {"name": f"row-{index}"} if cls is CallerConfig else {"model": model}
 
 
 def twice(table_name: str, names: list[str]) -> list[str]:

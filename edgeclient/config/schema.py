@@ -7,20 +7,22 @@ the shared hosts, 3600 s on a workspace's own host). Prices are the operator's: 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from itertools import combinations
 from types import MappingProxyType
-from urllib.parse import SplitResult, urlsplit
 
 from edgeclient.config.address import collide, is_address, is_loopback
 from edgeclient.config.cache_schema import CacheConfig, PrepareConfig
 from edgeclient.config.dispatch_schema import DispatchConfig
+from edgeclient.config.endpoint import endpoint_problems, key_file_problems, proxy_problems
 from edgeclient.config.half_price_schema import HalfPriceConfig
 from edgeclient.config.quota_schema import QuotaConfig
+from edgeclient.config.route_schema import RouteConfig
 from edgeclient.config.row_schema import CallerConfig, LimitConfig, PriceConfig
-from edgeclient.config.setting import Section, SettingError, default_of, setting
+from edgeclient.config.setting import Section, SettingError, default_of, reloadable, setting
 from edgeclient.config.spool_schema import SpoolConfig
+from edgeclient.config.target_problems import target_problems
+from edgeclient.config.target_schema import TargetConfig
 from edgeclient.core.models import ModelSpec
-
-_SCHEMES = ("https", "http")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,9 @@ class IngressConfig(Section):
         "", "PEM file with the CA that client certificates have to come from. Empty: none is asked."
     )
     allow_plaintext: bool = setting(False, "Permit plaintext on an address that is not loopback.")
+    health_listen: str = setting(
+        "", "Address of a plaintext port that answers health checks alone, for probes that cannot do TLS. Empty: none."
+    )
     reflection: bool = setting(True, "Serve gRPC reflection (v1 and v1alpha), so that grpcurl needs no .proto files.")
     max_request_bytes: int = setting(4 * 1024 * 1024, "Largest request message.", least=1024, most=64 * 1024 * 1024)
     max_in_flight: int = setting(
@@ -81,6 +86,10 @@ class IngressConfig(Section):
                 f"listen: {self.listen} would take plaintext from the network; set tls_certificate_file"
                 " and tls_key_file, or allow_plaintext = true if something in front encrypts"
             )
+        if self.health_listen and not is_address(self.health_listen):
+            problems.append(
+                f"health_listen: {self.health_listen!r} is no address with a port, write for instance 0.0.0.0:50052"
+            )
         if bool(self.tls_certificate_file) != bool(self.tls_key_file):
             missing = "tls_key_file" if self.tls_certificate_file else "tls_certificate_file"
             problems.append(f"{missing}: is missing; a certificate and its key come together")
@@ -97,7 +106,7 @@ class IngressConfig(Section):
 class AuthConfig(Section):
     """Who may call; the callers themselves are rows of the table `callers`."""
 
-    required: bool = setting(False, "Refuse callers that show neither a known token nor a certificate.")
+    required: bool = reloadable(False, "Refuse callers that show neither a known token nor a certificate.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +120,9 @@ class UpstreamConfig(Section):
     )
     api_key_file: str = setting(
         "", "File with the API key; may be rotated while running. Empty: DASHSCOPE_API_KEY is used."
+    )
+    keyless: bool = setting(
+        False, "The endpoint is a server of your own that wants no API key; none is sent, and it may be http."
     )
     http1: bool = setting(False, "Permit HTTP/1.1 where the endpoint does not speak HTTP/2.")
     engine: str = setting(
@@ -156,45 +168,27 @@ class UpstreamConfig(Section):
 
     def conflicts(self) -> list[str]:
         """The endpoint is a URL, plaintext to it stays at home, and nothing here is a secret."""
-        problems = self._endpoint_problems() + self._proxy_problems()
-        if self.api_key_file.startswith("sk-"):  # then it must not be repeated, not even here
-            problems.append("api_key_file: wants the path of a file that holds the key, not the key itself")
+        problems = [
+            *endpoint_problems(self.base_url, may_be_plain=self.keyless),
+            *proxy_problems(self.proxy),
+            *key_file_problems(self.api_key_file),
+        ]
+        if self.keyless and self.api_key_file:
+            problems.append("keyless: contradicts api_key_file; keep one of them")
         if self.retry_initial_s > self.retry_max_s:
             problems.append(
                 f"retry_initial_s: {self.retry_initial_s:g} is above retry_max_s, which is {self.retry_max_s:g}"
             )
         return problems
 
-    def _endpoint_problems(self) -> list[str]:
-        if "@" in self.base_url:
-            return ["base_url: must not hold a user or a password; the API key comes from api_key_file"]
-        url = _split_url(self.base_url)
-        if url is None:
-            return [f"base_url: {self.base_url!r} is no URL, write for instance https://dashscope.aliyuncs.com/..."]
-        problems = []
-        if url.scheme == "http" and not is_loopback(f"{url.hostname}:{url.port or 80}"):
-            problems.append(f"base_url: {self.base_url} would send the API key in plaintext; use https")
-        if url.query or url.fragment:
-            problems.append("base_url: must not hold a query or a fragment")
-        return problems
-
-    def _proxy_problems(self) -> list[str]:
-        if self.proxy in ("environment", "none"):
-            return []
-        if "@" in self.proxy:
-            return ['proxy: must not hold a user or a password; set HTTPS_PROXY and leave proxy = "environment"']
-        if _split_url(self.proxy) is None:
-            return [f"proxy: {self.proxy!r} is neither environment nor none nor a URL such as http://proxy:3128"]
-        return []
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatConfig(Section):
     """What callers may ask."""
 
-    default_model: str = setting("qwen-plus", "Model for requests that name none.")
-    aliases: dict[str, str] = setting({}, "Further names for models, alias = model.")
-    extra_keys: list[str] = setting(
+    default_model: str = reloadable("qwen-plus", "Model for requests that name none.")
+    aliases: dict[str, str] = reloadable({}, "Further names for models, alias = model.")
+    extra_keys: list[str] = reloadable(
         [
             "enable_search",
             "search_options",
@@ -205,7 +199,7 @@ class ChatConfig(Section):
         ],
         "Keys that ChatRequest.extra_json may hold.",
     )
-    max_messages: int = setting(1024, "Most messages in one request.", least=1, most=100_000)
+    max_messages: int = reloadable(1024, "Most messages in one request.", least=1, most=100_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,12 +219,10 @@ class AdminConfig(Section):
 class LogConfig(Section):
     """What the daemon writes to standard error."""
 
-    format: str = setting(
+    format: str = reloadable(
         "auto", "json, console, or auto: console on a terminal, else json.", choices=("auto", "json", "console")
     )
-    level: str = setting(
-        "info", "Least important level that is written.", choices=("debug", "info", "warning", "error")
-    )
+    level: str = reloadable("info", "Least important level written.", choices=("debug", "info", "warning", "error"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,13 +231,14 @@ class Config:
 
     Attributes:
         models: The models of this node: the built-in ones and the operator's; rows of the tables `models.<id>`.
-        prices, limits, callers: Rows of the tables of these names.
+        targets, prices, limits, callers: Rows of the tables of these names.
     """
 
     node: NodeConfig = field(default_factory=NodeConfig)
     ingress: IngressConfig = field(default_factory=IngressConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
+    route: RouteConfig = field(default_factory=RouteConfig)
     chat: ChatConfig = field(default_factory=ChatConfig)
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
@@ -256,19 +249,23 @@ class Config:
     admin: AdminConfig = field(default_factory=AdminConfig)
     log: LogConfig = field(default_factory=LogConfig)
     models: tuple[ModelSpec, ...] = ()
+    targets: tuple[TargetConfig, ...] = ()
     prices: tuple[PriceConfig, ...] = ()
     limits: tuple[LimitConfig, ...] = ()
     callers: tuple[CallerConfig, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise `SettingError` if parts contradict each other."""
-        problems = [*self._caller_problems()]
-        if self.admin.listen and collide(self.admin.listen, self.ingress.listen):
-            problems.append(
-                f"admin.listen: {self.admin.listen} is taken by ingress.listen; give each a port of its own"
-            )
+        problems = [*self._port_problems(), *self._caller_problems(), *target_problems(self)]
         if problems:
             raise SettingError(problems)
+
+    def _port_problems(self) -> Iterator[str]:
+        paths = ("ingress.listen", "ingress.health_listen", "admin.listen")
+        listens = (self.ingress.listen, self.ingress.health_listen, self.admin.listen)
+        for (owner, one), (path, other) in combinations(zip(paths, listens, strict=True), 2):
+            if one and other and collide(one, other):
+                yield f"{path}: {other} is taken by {owner}; give each a port of its own"
 
     def _caller_problems(self) -> Iterator[str]:
         owners: dict[str, int] = {}
@@ -281,16 +278,6 @@ class Config:
         if self.auth.required and not proven:
             cure = "give a row of [[callers]] a token_sha256, or set ingress.tls_client_ca_file"
             yield f"auth.required: nobody could call; {cure}"
-
-
-def _split_url(text: str) -> SplitResult | None:
-    """The parts of an HTTP URL; None if it is none."""
-    try:
-        url = urlsplit(text)
-        is_url = url.scheme in _SCHEMES and bool(url.hostname) and url.port != 0
-    except ValueError:  # brackets without an IPv6 address between them, a port that is no number or too large
-        return None
-    return url if is_url else None
 
 
 SECTIONS: Mapping[str, type[Section]] = MappingProxyType(

@@ -7,6 +7,7 @@ can drift.
 """
 
 from dataclasses import MISSING, field, fields
+from functools import partial
 from typing import Any, cast
 
 from edgeclient.config.kind import kind_of, misfit
@@ -50,9 +51,18 @@ def setting(
     return field(default=default, metadata=facts)
 
 
+reloadable = partial(setting, reloads=True)
+"""A setting whose change takes effect without a restart; `reload.py` tells how."""
+
+
 def default_of(spec: Any) -> Any:
     """The default of a dataclass field, made anew if it is a list or a table."""
     return spec.default if spec.default_factory is MISSING else spec.default_factory()
+
+
+def reloads(spec: Any) -> bool:
+    """A change of this field of a section takes effect without a restart."""
+    return bool(spec.metadata["reloads"])
 
 
 class Section:

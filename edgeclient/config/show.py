@@ -5,7 +5,7 @@ It holds no secret, because the configuration holds none: of the API key it says
 Built-in models that nobody changed are left out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from enum import Enum
 from typing import Any, cast
@@ -21,14 +21,16 @@ from edgeclient.core.models import ModelSpec
 _WIDEST_COLUMN = 60  # a longer value pushes its remark to the right instead of pushing all others
 
 
-def as_text(loaded: Loaded, *, api_key: str) -> str:
+def as_text(loaded: Loaded, *, api_keys: Mapping[str, str | None]) -> str:
     """The configuration as annotated TOML.
 
     Args:
         loaded: The configuration and where it comes from.
-        api_key: Where the API key was found; "" if it was not.
+        api_keys: For each target the place where its API key was found; "" if it was not, None if it wants none.
     """
-    blocks = [[f"# file: {loaded.file or 'none'}", f"# api key: {f'found in {api_key}' if api_key else 'missing'}"]]
+    of = {name: f" of {name}" if loaded.config.targets else "" for name in api_keys}
+    keys = [f"# api key{of[name]}: {_found(place)}" for name, place in api_keys.items()]
+    blocks = [[f"# file: {loaded.file or 'none'}", *keys]]
     for section in SECTIONS:
         settings = _values(getattr(loaded.config, section))
         rows = [(name, value, loaded.origins[f"{section}.{name}"]) for name, value in settings]
@@ -46,12 +48,15 @@ def as_text(loaded: Loaded, *, api_key: str) -> str:
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
-def as_data(loaded: Loaded, *, api_key: str) -> dict[str, Any]:
+def as_data(loaded: Loaded, *, api_keys: Mapping[str, str | None]) -> dict[str, Any]:
     """The same for programs: plain values only, fit for JSON. All models are listed."""
     own = {spec.id for spec in _own_models(loaded)}
     return {
         "file": str(loaded.file) if loaded.file else None,
-        "api_key": {"found": bool(api_key), "source": api_key or None},
+        "api_keys": {
+            name: {"wanted": place is not None, "found": bool(place), "source": place or None}
+            for name, place in api_keys.items()
+        },
         "settings": {
             section: {
                 name: _annotated(value, loaded.origins[f"{section}.{name}"])
@@ -61,6 +66,12 @@ def as_data(loaded: Loaded, *, api_key: str) -> dict[str, Any]:
         },
         "models": [dict(_values(spec)) | {"built_in": spec.id not in own} for spec in loaded.config.models],
     } | {table: [asdict(row) for row in getattr(loaded.config, table)] for table in ROWS}
+
+
+def _found(place: str | None) -> str:
+    if place is None:
+        return "none is wanted"
+    return f"found in {place}" if place else "missing"
 
 
 def _annotated(value: Any, origin: Origin) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Known:
 
 
 class Callers:
-    """All callers. Immutable.
+    """All callers; they may change while the node runs.
 
     Args:
         known: Those that the operator names.
@@ -56,8 +56,12 @@ class Callers:
     """
 
     def __init__(self, known: Iterable[Known] = (), *, others: Caller | None = None) -> None:
+        self.apply(known, others=others or Caller())
+
+    def apply(self, known: Iterable[Known], *, others: Caller) -> None:
+        """From now on these are the callers. Calls that have begun keep the name that they came by."""
         everybody = tuple(known)
-        self._others = others or Caller()
+        self._others = others
         self._rules: Mapping[str, Caller] = {each.name: each.caller for each in everybody}
         self._by_token = {digest: each.name for each in everybody for digest in each.token_sha256}
         self._by_certificate = {name: each.name for each in everybody for name in each.certificates or (each.name,)}

@@ -48,7 +48,8 @@ class CallFinished(Event):
         call_id: Id that the caller was told.
         caller: Who asked.
         method: `Chat`, `StreamChat` or `BatchChat`.
-        model: Model that was asked; "" if the request was refused before that was known.
+        model: Model that was asked, or that has answered in its place; "" if the request was refused before that was
+            known.
         target: Target of the last attempt; "" if there was none.
         reason: Name of the error reason; "" if it succeeded.
         code: Name of the gRPC status code of the outcome.
@@ -197,9 +198,11 @@ class KeyChanged(Event):
 
     Attributes:
         source: Where it came from, such as the path of the key file; never the key.
+        target: Whose key it is.
     """
 
     source: str
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,10 +212,12 @@ class KeyUnreadable(Event):
     Attributes:
         source: Where it was looked for.
         problem: What is wrong and what would be right.
+        target: Whose key it is.
     """
 
     source: str
     problem: str
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

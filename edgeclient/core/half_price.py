@@ -83,8 +83,8 @@ class BatchProvider(Protocol):
         """
         ...
 
-    async def named(self, name: str) -> list[ProviderBatch]:
-        """All batches of this name, the oldest first. Complete: if that cannot be had, it raises."""
+    async def named(self, name: str, *, file_id: str) -> list[ProviderBatch]:
+        """All batches of this name, made of this file, the oldest first. Complete: if that cannot be had, it raises."""
         ...
 
     async def batch(self, batch_id: str) -> ProviderBatch:
@@ -120,6 +120,11 @@ class HalfPrice(Protocol):
     @property
     def model_of(self) -> Callable[[str], ModelSpec]:
         """The model of an id, also of one that the node has no more."""
+        ...
+
+    @property
+    def serves(self) -> Callable[[str], str | None]:
+        """Name of the model with an id where new batches are made; None: it is not served there."""
         ...
 
     @property

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager
 
 from edgeclient.core.errors import Reason, Stopping
-from edgeclient.core.jobs import TERMINAL, Job, JobState, ResendPolicy
+from edgeclient.core.jobs import TERMINAL, Job, JobState
 from edgeclient.core.spool import Spool
 
 _COME_BACK_S = 1.0
@@ -114,6 +114,5 @@ class Watch:
 
 
 def has_ended(job: Job) -> bool:
-    """Nothing more will happen to it by itself. An uncertain one that may not be sent again has ended, too."""
-    held = job.state is JobState.UNCERTAIN and job.resend_policy is ResendPolicy.HOLD
-    return held or job.state in TERMINAL
+    """Nothing more will happen to it by itself. An uncertain one has had what its policy permits."""
+    return job.state is JobState.UNCERTAIN or job.state in TERMINAL

@@ -76,7 +76,7 @@ class UnknownModelError(LookupError):
 
 
 class Catalogue:
-    """The models of this node and the names they go by. Immutable.
+    """The models of this node and the names they go by; what the operator's names mean may change while it runs.
 
     Args:
         models: The models; the first use of an id or alias wins, an id over an alias.
@@ -97,9 +97,20 @@ class Catalogue:
             for alias in spec.aliases:
                 names.setdefault(canonical_name(alias), spec)
         self._own = self._all = _Names(names)
-        targets = {canonical_name(alias): self._find(name) for alias, name in (aliases or {}).items()}
-        self._all = _Names(names | targets)
-        self.default = self._find(default)
+        self.default: ModelSpec
+        self.apply(default=default, aliases=aliases or {})
+
+    def apply(self, *, default: str, aliases: Mapping[str, str]) -> bool:
+        """From now on these are the default and the operator's names; tells whether a name means something else now.
+
+        Raises:
+            UnknownModelError: `default` or the target of an alias is not among the models; nothing has changed.
+        """
+        targets = {canonical_name(alias): self._find(name, self._own) for alias, name in aliases.items()}
+        names = _Names({**self._own.names, **targets})
+        before = (self._all.names, getattr(self, "default", None))
+        self._all, self.default = names, self._find(default, names)
+        return before != (self._all.names, self.default)
 
     def resolve(self, name: str) -> ModelSpec:
         """The model that goes by `name`, however people write it; the default if the name is empty.
@@ -113,13 +124,14 @@ class Catalogue:
         """
         if not name:
             return self.default
-        return self._all.names.get(name) or self._find(name)  # most programs write the name as it is
+        names = self._all
+        return names.names.get(name) or self._find(name, names)  # most programs write the name as it is
 
-    def _find(self, name: str) -> ModelSpec:
+    def _find(self, name: str, names: "_Names") -> ModelSpec:
         wanted = canonical_name(name)
-        found = self._all.find(wanted) or self._snapshot(wanted)
+        found = names.find(wanted) or self._snapshot(wanted)
         if found is None:
-            nearest = get_close_matches(wanted[:_LONGEST_NAME_CHARACTERS], self._all.names, n=3, cutoff=0.6)
+            nearest = get_close_matches(wanted[:_LONGEST_NAME_CHARACTERS], names.names, n=3, cutoff=0.6)
             raise UnknownModelError(name, tuple(nearest))
         return found
 

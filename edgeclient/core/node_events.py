@@ -57,6 +57,36 @@ class NodeStopped(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigReloaded(Event):
+    """The configuration was read again while running, and is right.
+
+    Attributes:
+        path: The configuration file.
+        applied: Paths of the settings that have changed and took effect, with commas between; "" if there is none.
+        waiting: Paths of the settings that differ from those in force and want a restart, likewise.
+        digest: Tells what is in force from other configurations.
+    """
+
+    path: str
+    applied: str
+    waiting: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigRejected(Event):
+    """The configuration was read again while running, and is wrong; nothing has changed.
+
+    Attributes:
+        path: The configuration file.
+        problems: What is wrong and what would be right, one after the other.
+    """
+
+    path: str
+    problems: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateChanged(Event):
     """The certificate of the port for devices was replaced while running.
 

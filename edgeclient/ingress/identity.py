@@ -28,8 +28,12 @@ class Identity:
 
     def __init__(self, callers: Callers, *, required: bool = False, certificates: bool = False) -> None:
         self._callers = callers
-        self._required = required
         self._certificates = certificates
+        self.apply(required=required)
+
+    def apply(self, *, required: bool) -> None:
+        """From now on refuse who proves nothing, or do not."""
+        self._required = required
 
     def of(self, metadata: Callable[[], Metadata], certificate_names: Callable[[], Sequence[str]]) -> str:
         """The name of a caller.

@@ -1,7 +1,8 @@
 """Jobs on the wire: what the public contract calls the states, and why a job has ended.
 
 The queue knows more states than devices need: which of its own are PENDING, RUNNING or FAILED for the public is this
-one table. An attempt of unknown outcome is PENDING if it may be sent once more, and FAILED with OUTCOME_UNKNOWN if not.
+one table. A job that may be sent once more after an unknown outcome is back in the queue with the commit that says so;
+what stays UNCERTAIN may not, and is FAILED with OUTCOME_UNKNOWN.
 """
 
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ _PUBLIC = {
     JobState.SUCCEEDED: job_pb2.JOB_STATE_SUCCEEDED,
     JobState.FAILED: job_pb2.JOB_STATE_FAILED,
     JobState.DEAD: job_pb2.JOB_STATE_FAILED,
+    JobState.UNCERTAIN: job_pb2.JOB_STATE_FAILED,
     JobState.EXPIRED: job_pb2.JOB_STATE_EXPIRED,
     JobState.CANCELLED: job_pb2.JOB_STATE_CANCELLED,
 }
@@ -39,19 +41,13 @@ _ENDS = {
 
 def public_state(job: Job) -> job_pb2.JobState.ValueType:
     """What the public calls the state of a job that is not erased."""
-    if job.state is JobState.UNCERTAIN:
-        held = job.resend_policy is ResendPolicy.HOLD
-        return job_pb2.JOB_STATE_FAILED if held else job_pb2.JOB_STATE_PENDING
     return _PUBLIC[job.state]
 
 
 def inner_states(states: Iterable[int]) -> list[JobState]:
-    """All states of the queue that may be one of these for the public; UNCERTAIN is, with two of them."""
+    """All states of the queue that are one of these for the public."""
     wanted = frozenset(states) or frozenset(_PUBLIC.values())
-    inner = [state for state, public in _PUBLIC.items() if public in wanted]
-    if wanted & {job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_PENDING}:
-        inner.append(JobState.UNCERTAIN)
-    return inner
+    return [state for state, public in _PUBLIC.items() if public in wanted]
 
 
 def public_job(job: Job, *, content: bool = True) -> job_pb2.Job:

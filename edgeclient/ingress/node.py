@@ -13,6 +13,7 @@ from edgeclient.core.models import Catalogue, ModelSpec, Thinking
 from edgeclient.core.ports import Clock
 from edgeclient.core.spool import Spool
 from edgeclient.ingress.inbound import Inbound
+from edgeclient.policy.uplink import PREFERENCE
 from edgeclient.v1 import error_pb2, node_pb2
 
 _PAGE_DEFAULT = 50
@@ -41,6 +42,9 @@ class TargetView:
         protocol: ALPN id of the last exchange; "" if there was none.
         uplink: State of the connection.
         since_s: Since when, seconds since the Unix epoch.
+        account: Whose limits it uses.
+        local: It is on this node or site.
+        problem: What is wrong with it, for people; "": nothing that is known.
     """
 
     name: str
@@ -48,6 +52,9 @@ class TargetView:
     protocol: str
     uplink: Uplink
     since_s: float
+    account: str = ""
+    local: bool = False
+    problem: str = ""
 
 
 class NodeService:
@@ -64,6 +71,7 @@ class NodeService:
         targets: Where requests go, in the order of preference.
         spool: The durable queue and its configuration; None: there is none.
         cached_responses: Answers in the cache.
+        serves: Whether some target serves the model with an id.
     """
 
     def __init__(
@@ -79,6 +87,7 @@ class NodeService:
         targets: Callable[[], Sequence[TargetView]],
         spool: tuple[Spool, SpoolConfig] | None = None,
         cached_responses: Callable[[], int] = lambda: 0,
+        serves: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._node_id = node_id
         self._version = version
@@ -88,10 +97,9 @@ class NodeService:
         self._targets = targets
         self._spool = spool
         self._cached_responses = cached_responses
+        self._serves = serves
         self._started_s = clock.wall_s()
-        rest = (spec for spec in catalogue.models if spec is not catalogue.default)
-        self._models = [_model(spec, is_default=False) for spec in rest]
-        self._models.insert(0, _model(catalogue.default, is_default=True))
+        self._catalogue = catalogue
         self._callers = callers
 
     async def get_node_status(
@@ -99,26 +107,21 @@ class NodeService:
     ) -> node_pb2.GetNodeStatusResponse:
         """State, load and limits."""
         targets = self._targets()
-        best = min(targets, key=lambda target: _PREFERENCE[target.uplink])
+        uplink, since_s = _best(targets)
         status = node_pb2.NodeStatus(
             node_id=self._node_id,
             version=self._version,
-            uplink=_UPLINK[best.uplink],
+            uplink=_UPLINK[uplink],
             active_call_count=self._active_calls(),
             cached_response_count=self._cached_responses(),
             limits=node_pb2.Limits(
                 max_request_bytes=self._config.max_request_bytes,
                 max_batch_item_count=self._config.max_batch_items,
             ),
-            targets=[
-                node_pb2.TargetStatus(
-                    name=target.name, host=target.host, protocol=target.protocol, uplink=_UPLINK[target.uplink]
-                )
-                for target in targets
-            ],
+            targets=map(_target, targets),
         )
         status.limits.max_timeout.FromMilliseconds(round(self._config.max_timeout_s * 1000))
-        status.uplink_change_time.FromMilliseconds(round(best.since_s * 1000))
+        status.uplink_change_time.FromMilliseconds(round(since_s * 1000))
         status.current_time.FromMilliseconds(round(self._clock.wall_s() * 1000))
         status.start_time.FromMilliseconds(round(self._started_s * 1000))
         self._add_jobs(status)
@@ -137,9 +140,15 @@ class NodeService:
         status.limits.job_retention.FromMilliseconds(round(config.retention_s * 1000))
 
     async def list_models(self, request: node_pb2.ListModelsRequest, inbound: Inbound) -> node_pb2.ListModelsResponse:
-        """The models that are open to the caller, the default one first, a page at a time."""
+        """The models that are served and open to the caller, the default one first, a page at a time."""
         caller = self._callers.rules(inbound.caller)
-        models = [model for model in self._models if caller.may_ask(model.id)]
+        default = self._catalogue.default
+        ordered = (default, *(spec for spec in self._catalogue.models if spec is not default))
+        models = [
+            _model(spec, is_default=spec is default)
+            for spec in ordered
+            if caller.may_ask(spec.id) and self._serves(spec.id)
+        ]
         start = _position(request.page_token, most=len(models))
         size = request.page_size
         if size < 0:
@@ -149,7 +158,26 @@ class NodeService:
         return node_pb2.ListModelsResponse(models=models[start:end], next_page_token=token)
 
 
-_PREFERENCE = {Uplink.ONLINE: 0, Uplink.DEGRADED: 1, Uplink.UNKNOWN: 2, Uplink.OFFLINE: 3}
+def _best(targets: Sequence[TargetView]) -> tuple[Uplink, float]:
+    """Best state of all, and since when there is no better and no worse one."""
+    best = min((target.uplink for target in targets), key=PREFERENCE.index)
+    if best is Uplink.OFFLINE:
+        return best, max(target.since_s for target in targets)
+    return best, min(target.since_s for target in targets if target.uplink is best)
+
+
+def _target(view: TargetView) -> node_pb2.TargetStatus:
+    status = node_pb2.TargetStatus(
+        name=view.name,
+        host=view.host,
+        protocol=view.protocol,
+        uplink=_UPLINK[view.uplink],
+        account=view.account,
+        local=view.local,
+        problem=view.problem,
+    )
+    status.uplink_change_time.FromMilliseconds(round(view.since_s * 1000))
+    return status
 
 
 def _model(spec: ModelSpec, *, is_default: bool) -> node_pb2.Model:

@@ -19,6 +19,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
+from edgeclient.config.address import why_unbound
 from edgeclient.config.schema import IngressConfig
 from edgeclient.config.setting import SettingError
 from edgeclient.core.deadline import Deadline
@@ -28,6 +29,7 @@ from edgeclient.core.identifiers import new_identifier
 from edgeclient.core.ports import Clock, Observe
 from edgeclient.ingress import status
 from edgeclient.ingress.health import Health
+from edgeclient.ingress.health_port import HealthPort
 from edgeclient.ingress.identity import Identity
 from edgeclient.ingress.inbound import Inbound, Metadata
 from edgeclient.ingress.methods import Method, ServeStream, ServeUnary
@@ -68,6 +70,7 @@ class GrpcServer:
         self._methods = methods
         self._identity = identity
         self._health = health
+        self._probes = HealthPort(config.health_listen, health) if config.health_listen else None
         self._clock = clock
         self._observe = observe
         self._random = random
@@ -95,6 +98,8 @@ class GrpcServer:
             self._reflection = Reflection(names)
             self._reflection.add_to(server)
         self.address = self._bind(server)
+        if self._probes is not None:
+            await self._probes.start()
         await server.start()
         self._server = server
         self._serving = True
@@ -114,9 +119,12 @@ class GrpcServer:
         self._stopping = True
         if self._reflection is not None:
             self._reflection.stop()
-        server = self._server
-        if server is None:
-            return
+        if self._server is not None:
+            await self._end(self._server, grace_s)
+        if self._probes is not None:
+            await self._probes.stop()
+
+    async def _end(self, server: grpc.aio.Server, grace_s: float) -> None:
         if grace_s <= _LAST_WORDS_S:
             await server.stop(grace_s)
             return
@@ -136,7 +144,7 @@ class GrpcServer:
             else:
                 port = server.add_insecure_port(listen)
         except RuntimeError as error:
-            problem = f"{listen} cannot be bound; another process has it, or it is no address of this node"
+            problem = f"{listen} {why_unbound(listen)}"
             raise SettingError([f"ingress.listen: {problem}"]) from error
         return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
 

@@ -6,7 +6,7 @@ from edgeclient.core.call import Call
 from edgeclient.core.models import ModelSpec
 from edgeclient.core.quota_events import BatchAnswered
 from edgeclient.core.thinking import thinks
-from edgeclient.policy.pricing import Cost, PriceTable
+from edgeclient.policy.pricing import Cost, Prices
 from edgeclient.v1 import chat_pb2
 
 
@@ -16,10 +16,10 @@ class Answers:
     Args:
         prices: Prices them.
         model_of: The model of an id.
-        target: Name of what answered.
+        target: Name of what answered, if the answer does not say.
     """
 
-    def __init__(self, prices: PriceTable, *, model_of: Callable[[str], ModelSpec], target: str) -> None:
+    def __init__(self, prices: Prices, *, model_of: Callable[[str], ModelSpec], target: str) -> None:
         self._prices = prices
         self._model_of = model_of
         self._target = target
@@ -27,7 +27,7 @@ class Answers:
     def __call__(self, call: Call, response: chat_pb2.ChatResponse) -> BatchAnswered:
         """Complete the answer in place; tells what it cost, and would have cost live."""
         response.id = call.id
-        response.target = self._target
+        response.target = response.target or self._target
         response.attempt_count = call.attempt_count
         if not call.request.include_reasoning:
             response.message.reasoning_content = ""

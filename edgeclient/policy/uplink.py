@@ -21,6 +21,9 @@ from math import inf
 
 from edgeclient.core.events import Uplink
 
+PREFERENCE = (Uplink.ONLINE, Uplink.DEGRADED, Uplink.UNKNOWN, Uplink.OFFLINE)
+"""The states, best first."""
+
 LOSSES_UNTIL_OFFLINE = 3
 INCIDENT_S = 1.0
 

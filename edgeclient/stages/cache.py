@@ -3,7 +3,8 @@
 Which requests may is decided in `policy/cache_rules.py`, what makes two the same in `policy/cache_key.py`. Nothing is
 shared between callers unless the operator says so: the caller is part of the key, so that another one's look-up cannot
 even tell whether there is an entry. Kept are whole good answers only: one that was cut by a limit or for its content,
-or has failed, is none.
+or has failed, is none, and neither is one of a model or a target that stood in for another: it would outlast the
+reason.
 
 A caller that prefers an outdated answer to none (`OFFLINE_POLICY_STALE`) gets it if the provider certainly has not
 worked on the call and nothing has reached the caller. After an attempt that may have been billed the truth is told
@@ -11,6 +12,7 @@ instead.
 """
 
 import hashlib
+from collections.abc import Collection
 
 from edgeclient.config.cache_schema import CacheConfig
 from edgeclient.core.cache import Cached, CacheKey, ResponseCache
@@ -34,14 +36,24 @@ class Cache:
         config: What calls get that do not say.
         realm: Who answers here, such as the endpoint: what another one answered is not given.
         observe: Takes events.
+        stand_ins: Names of the targets that answer only while others cannot.
     """
 
-    def __init__(self, cache: ResponseCache | None, config: CacheConfig, *, realm: str, observe: Observe) -> None:
+    def __init__(
+        self,
+        cache: ResponseCache | None,
+        config: CacheConfig,
+        *,
+        realm: str,
+        observe: Observe,
+        stand_ins: Collection[str] = (),
+    ) -> None:
         self._cache = cache
         self._config = config
         self._default = CacheDefault(config.default_policy)
         self._realm = hashlib.sha256(realm.encode()).digest()
         self._observe = observe
+        self._stand_ins = frozenset(stand_ins)
 
     async def __call__(self, call: Call, forward: Handler) -> Reply:
         """Answer the call from the cache, or pass it on and keep the answer."""
@@ -50,7 +62,7 @@ class Cache:
             if plan.only:
                 raise _nothing_fresh("this node has no cache")
             return await forward(call)
-        key = self._key(call)
+        key, asked = self._key(call), call.model
         found = await self._found(self._cache, call, plan, key)
         if found is not None:
             return await self._give(call, found, chat_pb2.RESPONSE_SOURCE_CACHE)
@@ -63,7 +75,8 @@ class Cache:
             if outdated is None:
                 raise
             return await self._give(call, outdated, self._source(outdated))
-        self._keep(self._cache, call, key, reply.response)  # whoever gets here writes: ONLY alone does not
+        if call.model == asked and reply.response.target not in self._stand_ins:
+            self._keep(self._cache, call, key, reply.response)  # whoever gets here writes: ONLY alone does not
         return reply
 
     def _key(self, call: Call) -> CacheKey:

@@ -28,12 +28,18 @@ class Fanout:
     """
 
     def __init__(self, subscribers: Mapping[str, Table], *, on_failure: Sequence[FailureListener] = ()) -> None:
+        self._tables: Mapping[str, Table] = {}
+        self._on_failure = tuple(on_failure)
+        self.apply(subscribers)
+
+    def apply(self, subscribers: Mapping[str, Table]) -> None:
+        """From now on these tables take the place of those of the same names, or are added."""
+        self._tables = {**self._tables, **subscribers}
         by_type: defaultdict[type[Event], list[tuple[str, Subscriber]]] = defaultdict(list)
-        for name, table in subscribers.items():
+        for name, table in self._tables.items():
             for event_type, subscriber in table.items():
                 by_type[event_type].append((name, subscriber))
         self._by_type = {event_type: tuple(found) for event_type, found in by_type.items()}
-        self._on_failure = tuple(on_failure)
 
     def observe(self, event: Event) -> None:
         """Take a fact. Never raises."""

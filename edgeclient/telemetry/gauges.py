@@ -1,19 +1,21 @@
 """What is true at the moment of a scrape.
 
 Numbers that a part of the house holds anyway are not copied here at every change but asked for at the scrape, through
-the functions of `Gauges`. States that are only told by events (uplink, protocol, draining) are remembered.
+the functions of `Gauges`. States that are only told by events (uplink, breaker, protocol, draining) are remembered.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from edgeclient.config.source import ConfigStanding
 from edgeclient.core.cache import CacheStats
 from edgeclient.core.events import Uplink
 from edgeclient.core.jobs import SpoolStats
-from edgeclient.telemetry import names
+from edgeclient.core.route_events import Breaker
+from edgeclient.telemetry import names, route_names
 from edgeclient.telemetry.cache_metrics import cache_families
 from edgeclient.telemetry.dispatch_metrics import DispatchView, dispatch_families
 from edgeclient.telemetry.names import Spec
@@ -29,21 +31,23 @@ class Gauges:
 
     Attributes:
         active_calls: Chats in progress.
-        upstream_in_flight: Requests in progress at the provider.
+        upstream_in_flight: Requests in progress, by target.
         certificate_expires_at_s: When the certificate of the port for devices expires, since the Unix epoch.
         spool: Counts of the durable queue.
         cache: Counts of the cache.
         quota: How limits and budgets stand.
         dispatch: How the lines in front of the targets stand.
+        config: Which configuration is in force.
     """
 
     active_calls: Read | None = None
-    upstream_in_flight: Read | None = None
+    upstream_in_flight: Callable[[], Mapping[str, float]] | None = None
     certificate_expires_at_s: Read | None = None
     spool: Callable[[], SpoolStats] | None = None
     cache: Callable[[], CacheStats] | None = None
     quota: Callable[[], QuotaView] | None = None
     dispatch: Callable[[], Iterable[DispatchView]] | None = None
+    config: Callable[[], ConfigStanding] | None = None
 
 
 class StateCollector(Collector):
@@ -52,7 +56,7 @@ class StateCollector(Collector):
     Args:
         node_id: Name of the node.
         version: Version of the software.
-        targets: Names of the targets; each begins as unknown.
+        targets: Names of the targets; the way to each begins as unknown, its breaker as closed.
         on_failure: Told the name of the gauge whose function raised; the other gauges are shown all the same.
     """
 
@@ -65,6 +69,7 @@ class StateCollector(Collector):
         on_failure: Callable[[str], None],
     ) -> None:
         self.uplinks = dict.fromkeys(targets, Uplink.UNKNOWN)
+        self.breakers = dict.fromkeys(self.uplinks, Breaker.CLOSED)
         self.protocols: dict[str, str] = {}
         self.draining = False
         self.startup_s: float | None = None
@@ -89,6 +94,10 @@ class StateCollector(Collector):
             names.UPLINK_STATE,
             {(target, state.value): state is now for target, now in self.uplinks.items() for state in Uplink},
         )
+        yield _family(
+            route_names.BREAKER_STATE,
+            {(target, state.value): state is now for target, now in self.breakers.items() for state in Breaker},
+        )
         yield _family(names.PROTOCOL_INFO, dict.fromkeys(self.protocols.items(), 1))
         for spec, read in (
             (names.ACTIVE_CALLS, self.gauges.active_calls),
@@ -98,11 +107,11 @@ class StateCollector(Collector):
             if read is None:
                 continue
             try:
-                value = read()
+                value = _labelled(read())
             except Exception:  # noqa: BLE001  one broken number must not hide all the others
                 self._on_failure(spec.name)
                 continue
-            yield _family(spec, {(): value})
+            yield _family(spec, value)
         if self.gauges.spool is not None:
             try:
                 stats = self.gauges.spool()
@@ -121,6 +130,20 @@ class StateCollector(Collector):
             yield from quota_families(gauges.quota())
         if gauges.dispatch is not None:
             yield from dispatch_families(gauges.dispatch())
+        if gauges.config is not None:
+            yield from _config_families(gauges.config())
+
+
+def _labelled(value: float | Mapping[str, float]) -> dict[tuple[str, ...], float]:
+    """A number by itself, or one for each target."""
+    return {(target,): each for target, each in value.items()} if isinstance(value, Mapping) else {(): value}
+
+
+def _config_families(standing: ConfigStanding) -> Iterator[Metric]:
+    yield _family(names.CONFIG_INFO, {(standing.digest,): 1})
+    yield _family(names.CONFIG_LOOKED, {(): standing.looked_s})
+    yield _family(names.CONFIG_SUCCEEDED, {(): standing.succeeded})
+    yield _family(names.CONFIG_WAITING, {(): standing.waiting_count})
 
 
 def _family(spec: Spec, values: dict[tuple[str, ...], float]) -> GaugeMetricFamily:

@@ -39,6 +39,8 @@ from edgeclient.core.job_events import (
 from edgeclient.core.node_events import (
     CertificateChanged,
     CertificateUnreadable,
+    ConfigRejected,
+    ConfigReloaded,
     NodeDraining,
     NodeStarted,
     NodeStopped,
@@ -49,6 +51,7 @@ from edgeclient.telemetry.faults import GATEWAY, PROVIDER, fault_domain
 from edgeclient.telemetry.half_price_lines import HALF_PRICE_LINES
 from edgeclient.telemetry.line import Choice, Line
 from edgeclient.telemetry.quota_lines import QUOTA_LINES
+from edgeclient.telemetry.route_lines import ROUTE_LINES
 
 CALL_ANSWERED: Final = Line(
     level="debug", word="call_answered", sentence="{method} answered by {model} in {duration_s:.3f} s"
@@ -96,6 +99,32 @@ JOB_LOST: Final = Line(
     sentence="Job {job_id} is {state} after {attempt_count} attempts: {reason}",
     once_per=("state", "reason"),
 )
+
+
+RELOADED: Final = Line(
+    level="info",
+    word="config_reloaded",
+    sentence="The configuration was read again from {path}; took effect: {applied}",
+)
+RELOADED_IN_PART: Final = Line(
+    level="warning",
+    word="config_reloaded",
+    sentence="The configuration was read again from {path}; took effect: {applied}; wants a restart: {waiting}",
+)
+WANTS_RESTART: Final = Line(
+    level="warning",
+    word="config_reloaded",
+    sentence="The configuration was read again from {path}; nothing took effect; wants a restart: {waiting}",
+)
+RELOADED_SAME: Final = Line(
+    level="info", word="config_reloaded", sentence="The configuration was read again from {path}; nothing has changed"
+)
+
+
+def _reloaded(event: ConfigReloaded) -> Line:
+    if event.waiting:
+        return RELOADED_IN_PART if event.applied else WANTS_RESTART
+    return RELOADED if event.applied else RELOADED_SAME
 
 
 def _call(event: CallFinished) -> Line:
@@ -146,18 +175,24 @@ LINES: Final[dict[type[Event], Line | Choice | None]] = {
     ),
     UplinkChanged: Choice(lines=(UPLINK_UP, UPLINK_DOWN), pick=_uplink),
     ProtocolNegotiated: Line(level="info", word="protocol_negotiated", sentence="{target} answers over {protocol}"),
-    KeyChanged: Line(level="info", word="key_changed", sentence="The API key was replaced from {source}"),
+    KeyChanged: Line(level="info", word="key_changed", sentence="The API key of {target} was replaced from {source}"),
     KeyUnreadable: Line(
         level="error",
         word="key_unreadable",
-        sentence="The API key could not be read from {source}, the last known one stays in use: {problem}",
+        sentence="The API key of {target} could not be read from {source}, the last known one stays in use: {problem}",
         once_per=("source", "problem"),
     ),
     KeyRefused: Line(
         level="error",
         word="key_refused",
-        sentence="{target} can be reached and refuses the API key; check DASHSCOPE_API_KEY or upstream.api_key_file,"
-        " and that the key belongs to the region of upstream.base_url: {problem}",
+        sentence="{target} can be reached and refuses the API key; check its key file or DASHSCOPE_API_KEY, and that"
+        " the key belongs to the region of its endpoint: {problem}",
+    ),
+    ConfigReloaded: Choice(lines=(RELOADED, RELOADED_IN_PART, WANTS_RESTART, RELOADED_SAME), pick=_reloaded),
+    ConfigRejected: Line(
+        level="error",
+        word="config_rejected",
+        sentence="The configuration {path} was read again and is wrong, so nothing has changed: {problems}",
     ),
     CertificateChanged: Line(
         level="info", word="certificate_changed", sentence="The certificate was replaced from {path}"
@@ -207,4 +242,5 @@ LINES: Final[dict[type[Event], Line | Choice | None]] = {
     **DISPATCH_LINES,
     **QUOTA_LINES,
     **HALF_PRICE_LINES,
+    **ROUTE_LINES,
 }

@@ -51,14 +51,20 @@ class Logs:
     def __init__(
         self, config: LogConfig, *, node_id: str, clock: Clock, stream: BinaryIO, is_terminal: bool = False
     ) -> None:
-        self._threshold = LEVELS[config.level]
         self._node_id = node_id
         self._clock = clock
         self._suppression = Suppression()
-        console = config.format == "console" or (config.format == "auto" and is_terminal)
+        self._stream = stream
+        self._is_terminal = is_terminal
+        self.apply(config)
+
+    def apply(self, config: LogConfig) -> None:
+        """From now on write like this. The `table` is another one then."""
+        self._threshold = LEVELS[config.level]
+        console = config.format == "console" or (config.format == "auto" and self._is_terminal)
         self._logger = structlog.wrap_logger(
-            structlog.BytesLogger(stream),
-            processors=[self._stamp, _redact, _console(colours=is_terminal) if console else _json],
+            structlog.BytesLogger(self._stream),
+            processors=[self._stamp, _redact, _console(colours=self._is_terminal) if console else _json],
             wrapper_class=structlog.make_filtering_bound_logger(self._threshold),
             context_class=dict,
         ).bind()

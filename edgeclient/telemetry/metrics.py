@@ -35,10 +35,13 @@ from edgeclient.core.job_events import (
 from edgeclient.core.node_events import (
     CertificateChanged,
     CertificateUnreadable,
+    ConfigRejected,
+    ConfigReloaded,
     NodeDraining,
     NodeStarted,
     NodeStopped,
 )
+from edgeclient.core.route_events import TargetTakenBack
 from edgeclient.telemetry import names
 from edgeclient.telemetry.cache_metrics import CacheMetrics
 from edgeclient.telemetry.call_metrics import AttemptMetrics, CallMetrics, RpcMetrics
@@ -48,13 +51,14 @@ from edgeclient.telemetry.gauges import Gauges, StateCollector
 from edgeclient.telemetry.half_price_metrics import HalfPriceMetrics
 from edgeclient.telemetry.instruments import Instruments
 from edgeclient.telemetry.quota_metrics import QuotaMetrics
+from edgeclient.telemetry.route_metrics import RouteMetrics
 from edgeclient.telemetry.spool_metrics import SpoolMetrics
 from edgeclient.telemetry.vocabulary import Vocabulary
 
 _PROCESS = (ProcessCollector, PlatformCollector, GCCollector)
 _SPARE_MODELS = 32  # dated snapshots that may have series of their own beside the catalogue
 _OPENMETRICS = "application/openmetrics-text"
-_RELOADABLE = ("key", "certificate")
+_RELOADABLE = ("config", "key", "certificate")
 
 UNMEASURED: frozenset[type[Event]] = frozenset(
     {
@@ -64,6 +68,7 @@ UNMEASURED: frozenset[type[Event]] = frozenset(
         SpoolResumed,  # the pause was counted when it began
         CacheStoreBack,  # the loss was counted when it began
         WidthRestored,  # the width is a gauge
+        TargetTakenBack,  # that it was set aside was counted when it began
     }
 )
 """Events that change no metric."""
@@ -123,6 +128,7 @@ class Metrics:
             **CacheMetrics(make).table,
             **DispatchMetrics(make).table,
             **HalfPriceMetrics(make).table,
+            **RouteMetrics(make, vocabulary, breakers=self._state.breakers).table,
             **self._quota.table,
         }
         self._others.register(self._state)
@@ -154,6 +160,8 @@ class Metrics:
             for outcome in ("success", "failure"):
                 self._reloads.declare(kind, outcome)
         return {
+            ConfigReloaded: lambda _: self._reloads.cell("config", "success").add(),
+            ConfigRejected: lambda _: self._reloads.cell("config", "failure").add(),
             KeyChanged: lambda _: self._reloads.cell("key", "success").add(),
             KeyUnreadable: lambda _: self._reloads.cell("key", "failure").add(),
             CertificateChanged: lambda _: self._reloads.cell("certificate", "success").add(),

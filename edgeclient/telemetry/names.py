@@ -226,6 +226,19 @@ RELOADS: Final = Spec(
     help="Files that changed while running and were taken over or found unusable.",
     labels=("kind", "outcome"),
 )
+CONFIG_INFO: Final = Spec(
+    name="edgeclient_config_info", help="The configuration in force, by a digest of it.", labels=("digest",)
+)
+CONFIG_LOOKED: Final = Spec(
+    name="edgeclient_config_last_reload_timestamp_seconds",
+    help="When the configuration was last read, in seconds since 1970.",
+)
+CONFIG_SUCCEEDED: Final = Spec(
+    name="edgeclient_config_last_reload_successful", help="1 if what was read last could be used."
+)
+CONFIG_WAITING: Final = Spec(
+    name="edgeclient_config_waiting", help="Settings that differ in the file from those in force and want a restart."
+)
 UPLINK_CHANGES: Final = Spec(
     name="edgeclient_uplink_changes", help="Changes of the uplink, by the new state.", labels=("target", "state")
 )
@@ -257,7 +270,11 @@ STARTUP: Final = Spec(
     name="edgeclient_startup_seconds", help="Time from the start of the process to the first call it could take."
 )
 ACTIVE_CALLS: Final = Spec(name="edgeclient_active_calls", help="Chats in progress.")
-UPSTREAM_IN_FLIGHT: Final = Spec(name="edgeclient_upstream_in_flight", help="Requests in progress at the provider.")
+UPSTREAM_IN_FLIGHT: Final = Spec(
+    name="edgeclient_upstream_in_flight",
+    help="Requests in progress at the target, probes included.",
+    labels=("target",),
+)
 CERTIFICATE_EXPIRY: Final = Spec(
     name="edgeclient_certificate_expiry_timestamp_seconds",
     help="When the certificate of the port for devices expires, in seconds since 1970.",

@@ -9,6 +9,7 @@ minutes is asked to stream, so that silence can be told from work and a broken c
 """
 
 import asyncio
+from collections.abc import Callable
 
 from edgeclient.config.schema import UpstreamConfig
 from edgeclient.core.call import Call, Delta, Reply
@@ -16,8 +17,9 @@ from edgeclient.core.errors import CallError, Reason, Uncertain
 from edgeclient.core.events import AttemptFinished
 from edgeclient.core.models import ModelSpec
 from edgeclient.core.ports import Clock, Observe
+from edgeclient.core.route_events import RetryAfterCapped
 from edgeclient.core.thinking import thinks
-from edgeclient.policy.pricing import PriceTable
+from edgeclient.policy.pricing import Prices
 from edgeclient.upstream.answer import Completion, decode_answer
 from edgeclient.upstream.exchange import Incoming, Outgoing
 from edgeclient.upstream.failures import failure, parse_error, parse_retry_after
@@ -39,10 +41,11 @@ class Upstream:
     Args:
         config: Name of the target and the time limits.
         transport: The way there.
-        observe: Takes `AttemptFinished`.
+        observe: Takes `AttemptFinished` and `RetryAfterCapped`.
         clock: Measures.
         uplink: Is told what each attempt shows about the way.
         prices: Prices the answers; None: they have no price.
+        serves: Name at this target of the model with an id; None: each by its id. Only models that it serves are asked.
     """
 
     def __init__(
@@ -53,7 +56,8 @@ class Upstream:
         observe: Observe,
         clock: Clock,
         uplink: UplinkWatch,
-        prices: PriceTable | None = None,
+        prices: Prices | None = None,
+        serves: Callable[[str], str | None] | None = None,
     ) -> None:
         self.config = config
         self.transport = transport
@@ -61,6 +65,7 @@ class Upstream:
         self._observe = observe
         self._uplink = uplink
         self._prices = prices
+        self._serves = serves
 
     async def __call__(self, call: Call) -> Reply:
         """Answer the call by one attempt, or raise what happened to it."""
@@ -68,10 +73,11 @@ class Upstream:
             raise RuntimeError("the validation stage sets the model of every call")
         call.attempt_count += 1
         call.target = self.config.name
-        attempt = _Attempt(self, call, call.model)
+        attempt = _Attempt(self, call, call.model, name=self._name_of(call.model))
         try:
             reply = await attempt.run()
         except CallError as error:
+            error.reword(self.transport.reword)
             self._told(attempt, error)
             attempt.reason = error.reason_name
             attempt.possibly_billed = error.possibly_billed
@@ -85,11 +91,21 @@ class Upstream:
             raise
         else:
             self._uplink.answered()
-            self._price(reply.response, thinking=thinks(call.request.thinking, call.model))
+            self._price(reply.response, attempt)
             attempt.usage = reply.response.usage
         finally:
             self._finish(attempt)
         return reply
+
+    def capped(self, told_s: float, kept_s: float) -> None:
+        """The provider wants to be asked again so late that it is not believed."""
+        self._observe(RetryAfterCapped(target=self.config.name, told_s=told_s, kept_s=kept_s))
+
+    def _name_of(self, model: ModelSpec) -> str:
+        name = self._serves(model.id) if self._serves is not None else model.id
+        if name is None:
+            raise RuntimeError(f"{self.config.name} was asked for {model.id}, which it does not serve")
+        return name
 
     def _told(self, attempt: "_Attempt", error: CallError) -> None:
         """What a failed attempt shows of the way: an error is an answer, and a caller's deadline shows nothing."""
@@ -127,12 +143,17 @@ class Upstream:
             )
         )
 
-    def _price(self, response: chat_pb2.ChatResponse, *, thinking: bool) -> None:
+    def _price(self, response: chat_pb2.ChatResponse, attempt: "_Attempt") -> None:
+        """Add what it cost: by the model that the provider names, which may be a dated one of the model asked."""
         if self._prices is None or not response.HasField("usage"):
             return
-        usage = response.usage
+        usage, model = response.usage, attempt.model
         cost = self._prices.cost(
-            response.model, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, thinking=thinking
+            model.id if response.model == attempt.name else response.model,
+            usage.prompt_tokens,
+            usage.cached_tokens,
+            usage.completion_tokens,
+            thinking=thinks(attempt.call.request.thinking, model),
         )
         if cost is not None:
             usage.cost_nanos = cost.nanos
@@ -161,6 +182,7 @@ class _Attempt:
         "first_byte_s",
         "http_status",
         "model",
+        "name",
         "possibly_billed",
         "protocol",
         "reason",
@@ -169,10 +191,11 @@ class _Attempt:
         "usage",
     )
 
-    def __init__(self, upstream: Upstream, call: Call, model: ModelSpec) -> None:
+    def __init__(self, upstream: Upstream, call: Call, model: ModelSpec, *, name: str) -> None:
         self._upstream = upstream
         self.call = call
         self.model = model
+        self.name = name
         self.begun_s = upstream.clock.monotonic_s()
         self.sent_s: float | None = None
         self.first_byte_s: float | None = None
@@ -190,7 +213,7 @@ class _Attempt:
         outgoing = Outgoing(
             method="POST",
             path="/chat/completions",
-            body=encode_request(self.call.request, self.model, stream=self._streamed),
+            body=encode_request(self.call.request, self.model, stream=self._streamed, name=self.name),
             streamed=self._streamed,
             request_id=self.call.id,
             limit_s=self._patience.limit_s,
@@ -225,7 +248,8 @@ class _Attempt:
         )
         self.upstream_code = error.code
         wall_s = self._upstream.clock.wall_s()
-        return failure(error, retry_after_s=parse_retry_after(incoming.header, wall_s=wall_s))
+        retry_after_s = parse_retry_after(incoming.header, wall_s=wall_s, capped=self._upstream.capped)
+        return failure(error, retry_after_s=retry_after_s)
 
     async def _read_whole(self, incoming: Incoming) -> Completion:
         pieces: list[bytes] = []

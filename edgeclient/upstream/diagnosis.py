@@ -57,7 +57,7 @@ class FreeCalls:
 
     Args:
         config: The provider and how it is reached.
-        key: Gives the API key.
+        key: Gives the API key; None: none is sent.
         clock: Measures.
         environ: Where the proxy is looked up.
 
@@ -66,7 +66,7 @@ class FreeCalls:
     """
 
     def __init__(
-        self, config: UpstreamConfig, key: KeySource, *, clock: Clock, environ: Mapping[str, str] = os.environ
+        self, config: UpstreamConfig, key: KeySource | None, *, clock: Clock, environ: Mapping[str, str] = os.environ
     ) -> None:
         self._config = config
         self._key = key

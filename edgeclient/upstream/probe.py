@@ -69,8 +69,8 @@ class Probe:
                 spread = 1 + _JITTER * (2 * self._rng.random() - 1)
                 await self._clock.sleep(self._config.probe_interval_s * spread)
 
-    async def once(self) -> None:
-        """Probe now."""
+    async def once(self) -> bool:
+        """Probe now; whether the way works and the key is taken."""
         begun_s = self._clock.monotonic_s()
         status, protocol, code, reason = 0, "", "", ""
         try:
@@ -88,7 +88,7 @@ class Probe:
             self._take_blocked(error)
         except CallError as error:
             reason = error.reason_name
-            self._uplink.probe_lost(reason, error.summary)
+            self._uplink.probe_lost(reason, self._transport.reword(error.summary))
         now_s = self._clock.monotonic_s()
         self._observe(
             AttemptFinished(
@@ -103,6 +103,7 @@ class Probe:
                 first_byte_s=now_s - begun_s if status else None,
             )
         )
+        return bool(status) and not reason
 
     async def _judge(self, incoming: Incoming) -> tuple[str, str]:
         """Take in an answer; returns the provider's error code and the name of the reason, "" for success.
@@ -120,10 +121,10 @@ class Probe:
         problem = parse_error(http_status=incoming.status, content_type=content_type, body=body)
         error = failure(problem)
         if isinstance(error, Unavailable) and error.reason == Reason.ERROR_REASON_UPLINK_OFFLINE:
-            self._uplink.probe_lost(error.reason_name, error.summary)
+            self._uplink.probe_lost(error.reason_name, self._transport.reword(error.summary))
             return problem.code, error.reason_name
         refused = error.reason == Reason.ERROR_REASON_UPSTREAM_CREDENTIALS
-        self._credentials(error.summary if refused else "")
+        self._credentials(self._transport.reword(error.summary) if refused else "")
         self._uplink.probe_answered()
         return problem.code, error.reason_name if refused or incoming.status not in _HARMLESS else ""
 
@@ -136,9 +137,9 @@ class Probe:
     def _take_blocked(self, error: Blocked) -> None:
         """There is no key to send, or the endpoint cannot be spoken to."""
         if error.reason == Reason.ERROR_REASON_UPSTREAM_CREDENTIALS:
-            self._credentials(error.summary)
+            self._credentials(self._transport.reword(error.summary))
         else:
-            self._uplink.probe_lost(error.reason_name, error.summary)
+            self._uplink.probe_lost(error.reason_name, self._transport.reword(error.summary))
 
 
 _HARMLESS = (404, 405)  # relays need not serve /models

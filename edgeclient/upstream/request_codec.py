@@ -65,13 +65,19 @@ def wants_stream(request: chat_pb2.ChatRequest, model: ModelSpec, *, caller_stre
     return caller_streams or model.stream_only or not short or thinks(request.thinking, model)
 
 
-def encode_request(request: chat_pb2.ChatRequest, model: ModelSpec, *, stream: bool) -> bytes:
+def encode_request(request: chat_pb2.ChatRequest, model: ModelSpec, *, stream: bool, name: str = "") -> bytes:
     """The body of the upstream request.
+
+    Args:
+        request: What is asked.
+        model: The model that is asked.
+        stream: The answer is to be streamed.
+        name: What the model is called there; "": by its id.
 
     Raises:
         Rejected: A field that holds JSON text does not.
     """
-    body: dict[str, Any] = {"model": model.id, "messages": encode_messages(request)}
+    body: dict[str, Any] = {"model": name or model.id, "messages": encode_messages(request)}
     if stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}

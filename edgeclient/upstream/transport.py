@@ -16,7 +16,7 @@ authentication, decoding) costs more CPU per call than the rest of the road and 
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import httpx
 
@@ -40,15 +40,17 @@ class Transport:
 
     Args:
         config: The provider and how it is reached.
-        key: Gives the API key.
+        key: Gives the API key; None: none is sent.
         observe: Takes `ProtocolNegotiated`.
         clock: Tells when something was heard.
         environ: Where the proxy is looked up, with `proxy = "environment"`.
         build: Makes engines; any transport of httpx will do.
+        reword: Puts sentences about the section `upstream` into the terms of the target.
 
     Attributes:
         in_flight: Exchanges in progress, those of probes included.
         protocol: ALPN id of the last answer; "" if there was none.
+        reword: As given.
 
     Raises:
         SettingError: A file or URL that the settings name cannot be used.
@@ -57,17 +59,19 @@ class Transport:
     def __init__(
         self,
         config: UpstreamConfig,
-        key: KeySource,
+        key: KeySource | None,
         *,
         observe: Observe,
         clock: Clock,
         environ: Mapping[str, str] = os.environ,
         build: BuildEngine = build_engine,
+        reword: Callable[[str], str] = str,
     ) -> None:
         self.config = config
         self.clock = clock
         self.in_flight = 0
         self.protocol = ""
+        self.reword = reword
         self._key = key
         self._observe = observe
         self._proxy_url = proxy_url(config, environ)
@@ -107,8 +111,8 @@ class Transport:
 
     def request(self, outgoing: Outgoing, body: httpx.AsyncByteStream) -> httpx.Request:
         """The request as it goes to the engine."""
-        key = self._key.current()
-        if not key:
+        key = self._key.current() if self._key is not None else None
+        if key == "":
             raise Blocked(
                 Reason.ERROR_REASON_UPSTREAM_CREDENTIALS,
                 "This node has no API key for the provider; set DASHSCOPE_API_KEY or upstream.api_key_file",
@@ -124,10 +128,11 @@ class Transport:
             self._urls[outgoing.path] = url
         headers = [
             (b"host", url.netloc),
-            (b"authorization", b"Bearer " + key.encode("ascii")),
             (b"accept", b"text/event-stream" if outgoing.streamed else b"application/json"),
             (b"user-agent", _USER_AGENT),
         ]
+        if key is not None:
+            headers.append((b"authorization", b"Bearer " + key.encode("ascii")))
         headers.append((b"content-length", b"%d" % len(outgoing.body)))  # 0 as well: httpx asks for no body without it
         if outgoing.body:
             headers.append((b"content-type", outgoing.content_type.encode("ascii")))

@@ -23,10 +23,12 @@ class UplinkWatch:
 
     Attributes:
         since_wall_s: When the present state began, in seconds since the Unix epoch.
+        problem: What was wrong when the way was last lost; "" while it is known to work.
     """
 
     def __init__(self, target: str, *, observe: Observe, clock: Clock) -> None:
         self.since_wall_s = clock.wall_s()
+        self.problem = ""
         self._target = target
         self._observe = observe
         self._clock = clock
@@ -66,6 +68,7 @@ class UplinkWatch:
         await self._not_online.wait()
 
     def _told(self, before: Uplink, after: Uplink, cause: str, problem: str = "") -> None:
+        self.problem = "" if after is Uplink.ONLINE else problem or self.problem
         if after is before:
             return
         self.since_wall_s = self._clock.wall_s()

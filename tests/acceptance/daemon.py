@@ -42,6 +42,8 @@ class Daemon:
         settings: By path, as for `--set`.
         key: API key in its environment; "" for none.
         under: A command that runs it, such as one that takes its rights.
+        file: Its configuration file.
+        variables: More of its environment.
 
     Attributes:
         facts: The log, line by line, decoded.
@@ -50,10 +52,19 @@ class Daemon:
         admin: Of the port for operators.
     """
 
-    def __init__(self, settings: Mapping[str, str], *, key: str = API_KEY, under: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        *,
+        key: str = API_KEY,
+        under: Sequence[str] = (),
+        file: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self._under = under
+        self._file = ("--config", str(file)) if file else ()
         self._settings = {**_LOOPBACK, **settings}
-        self._environment = environment(**({"DASHSCOPE_API_KEY": key} if key else {}))
+        self._environment = environment(**({"DASHSCOPE_API_KEY": key} if key else {}), **(variables or {}))
         self._changed = asyncio.Condition()
         self._process: asyncio.subprocess.Process
         self._readers: list[asyncio.Task[None]] = []
@@ -146,6 +157,7 @@ class Daemon:
             *self._under,
             _PROGRAM,
             "serve",
+            *self._file,
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

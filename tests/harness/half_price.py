@@ -110,8 +110,8 @@ class FragileProvider:
         created: ProviderBatch = await self._do("create", file_id, name=name, window_h=window_h)
         return created
 
-    async def named(self, name: str) -> list[ProviderBatch]:
-        found: list[ProviderBatch] = await self._do("named", name)
+    async def named(self, name: str, *, file_id: str) -> list[ProviderBatch]:
+        found: list[ProviderBatch] = await self._do("named", name, file_id=file_id)
         if self._power.blind:
             self._power.blind -= 1
             return []
@@ -141,6 +141,7 @@ class Interfaces:
     files: BatchProvider
     finish: FinishAnswer
     model_of: Callable[[str], ModelSpec] = lambda _: ECHO
+    serves: Callable[[str], str | None] = str
     chat: Handler | None = None
 
 

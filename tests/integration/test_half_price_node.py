@@ -23,9 +23,9 @@ ECHO = builders.model(id="sim-echo")
 MODELS: dict[str, Any] = {"models": ["sim-echo"]}
 
 
-def half_price_node(sim: Simulator, folder: Path, **over: Any) -> Node:
+def half_price_node(sim: Simulator | None, folder: Path, **over: Any) -> Node:
     spool = {"directory": str(folder / "spool"), "disk_floor_bytes": 0, "max_caller_share": 1.0, "resume_spread_s": 0.0}
-    rows = {name: over.pop(name, ()) for name in ("prices", "callers")}
+    rows = {name: over.pop(name, ()) for name in ("prices", "callers", "targets")}
     return Node(sim, spool=spool, half_price=QUICK | MODELS | over, models=(ECHO,), **rows)
 
 
@@ -132,3 +132,40 @@ async def test_mode_chat_is_held_against_the_budget_of_the_caller(tmp_path: Path
     assert "callers[0].budget_per_day" == told.limit
     assert job_pb2.JOB_STATE_PENDING == waiting.state
     assert 1 == len(billed(sim))
+
+
+async def test_batch_is_asked_for_where_it_was_made_and_a_model_that_is_not_served_there_goes_live(
+    tmp_path: Path,
+) -> None:
+    held = SimulatorConfig(batch_pace=BatchPace(manual=True))
+    async with asyncio.timeout(60), Simulator(held) as beijing, Simulator(held) as singapore:
+        sims = {"beijing": beijing, "singapore": singapore}
+        rows = [
+            builders.target(
+                name,
+                base_url=sim.base_url,
+                ca_file=str(sim.ca_file or ""),
+                keyless=False,
+                account="ours",
+                models=["sim-echo", "qwen-flash", "qwen-plus"] if sim is beijing else ["sim-echo"],
+            )
+            for name, sim in sims.items()
+        ]
+        over: dict[str, Any] = {"targets": rows, "models": ["sim-echo", "qwen-flash"]}
+        first = half_price_node(None, tmp_path, target="singapore", **over)
+        async with first as node, EdgeClient(node.address) as client:
+            job = await client.submit(request("one"), deferrable=True)
+            live = await client.submit(request("two", model="qwen-flash"), deferrable=True)
+            (done_live,) = await ended(client, [live.id])
+            await node.seen(BatchChanged, lambda event: event.state == "submitted")
+        assert "beijing" == done_live.response.target
+        (batch,) = singapore.batches.newest_first()
+        assert not beijing.batches.newest_first()
+        await singapore.batches.finish(batch)
+        second = half_price_node(None, tmp_path, target="beijing", **over)
+        async with second as node, EdgeClient(node.address) as client:
+            (done,) = await ended(client, [job.id])
+            await node.seen(BatchChanged, lambda event: event.state == "cleaning")
+    assert ("one", "singapore/batch") == (done.response.message.content, done.response.target)
+    assert [Kind.BATCH_FILE] == [entry.kind for entry in billed(singapore)]
+    assert [Kind.LIVE] == [entry.kind for entry in billed(beijing)]

@@ -98,7 +98,7 @@ async def test_a_spent_budget_refuses_its_caller_says_so_once_and_survives_a_res
     assert 1 < answered < 12
     for told in (failure, after):
         assert (told.code, told.reason) == ("RESOURCE_EXHAUSTED", "RATE_LIMITED")
-        assert "callers[0].budget_per_day, 0.20 CNY" in told.sentence
+        assert "callers[0].budget_per_day, 0.2 CNY" in told.sentence
         assert told.retry_delay_ms is not None
         assert 0 < told.retry_delay_ms <= 1.3 * 86_400_000  # until midnight, and some jitter
     assert (spent.caller, spent.value) == ("camera", 0.2)

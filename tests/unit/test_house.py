@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 MOST_MODULE_LINES = 300
 MOST_FUNCTION_LINES = 50
 MOST_MEDIAN_LINES = 110
-WIRING = {"edgeclient/app.py", "edgeclient/durable.py"}  # one long list of parts, without a decision in it
+WIRING = {"edgeclient/app.py", "edgeclient/durable.py", "edgeclient/targets.py"}  # long lists of parts, no decisions
 
 MODULES = sorted(path for path in (ROOT / "edgeclient").rglob("*.py") if path.parent.name != "v1")
 

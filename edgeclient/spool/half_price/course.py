@@ -113,7 +113,7 @@ class Course:
     async def _look(self, batch: Batch) -> tuple[Batch | None, float]:
         """Find out whether its order was placed."""
         asked_ms = await self._spool.operate(_now_ms)
-        found = await self._provider.named(batch.name)
+        found = await self._provider.named(batch.name, file_id=batch.input_file_id)
         if found:
             return await self._adopt(batch, found)
         if asked_ms - batch.since_due < self._config.settle_s * 1000:
@@ -138,7 +138,7 @@ class Course:
 
     async def _cancel_doubles(self, batch: Batch) -> None:
         """An order that seemed lost, and was placed anew, may come to light late."""
-        for other in await self._provider.named(batch.name):
+        for other in await self._provider.named(batch.name, file_id=batch.input_file_id):
             if other.id != batch.batch_id and other.status not in RESTS and other.status != "cancelling":
                 self._observe(BatchDoubled(batch=batch.name, batch_id=other.id))
                 await self._provider.cancel(other.id)

@@ -17,7 +17,7 @@ from edgeclient.config.schema import ChatConfig
 from edgeclient.core.call import Call, Handler, Reply
 from edgeclient.core.callers import Callers
 from edgeclient.core.errors import Rejected, Violation
-from edgeclient.core.models import Catalogue, UnknownModelError
+from edgeclient.core.models import Catalogue, ModelSpec, UnknownModelError
 from edgeclient.policy.template import Expanded
 from edgeclient.stages.validate.findings import MOST_LISTED, Findings, choice_of, shown
 from edgeclient.stages.validate.request import template_violations, violations
@@ -56,7 +56,12 @@ class Validate:
         self._expand = expand
         self._catalogue = catalogue
         self._callers = callers or Callers()
-        self._rules = rules(config, durable=durable)
+        self._durable = durable
+        self.apply(config)
+
+    def apply(self, config: ChatConfig) -> None:
+        """From now on callers may ask this."""
+        self._rules = rules(config, durable=self._durable)
 
     async def __call__(self, call: Call, forward: Handler) -> Reply:
         """Name the model and pass the call on.
@@ -70,6 +75,11 @@ class Validate:
     def admit(self, call: Call) -> None:
         """Decide about a request that is stored, or is going to be; no cache is asked for it."""
         self._admit(call, may_be_cached=False)
+
+    def permits(self, call: Call, model: ModelSpec) -> bool:
+        """Whether a call that has passed may be answered by this model: it is open to the caller, and can do it."""
+        is_open = self._callers.rules(call.caller).may_ask(model.id)
+        return is_open and not violations(call.request, model, self._rules).count
 
     def _admit(self, call: Call, *, may_be_cached: bool) -> None:
         if not call.request.template and not call.request.variables:

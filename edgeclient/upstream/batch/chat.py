@@ -6,6 +6,7 @@ about the way to the live endpoint.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from edgeclient.config.schema import UpstreamConfig
 from edgeclient.core.call import Call, Reply
@@ -34,6 +35,7 @@ class BatchChat:
         target: Name of what answers.
         observe: Takes `AttemptFinished`, of nobody: what it cost is told by `BatchAnswered`.
         clock: Measures.
+        serves: What the model with an id is called there.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class BatchChat:
         target: str,
         observe: Observe,
         clock: Clock,
+        serves: Callable[[str], str | None] = str,
     ) -> None:
         self._config = config
         self._transport = transport
@@ -52,6 +55,7 @@ class BatchChat:
         self._target = target
         self._observe = observe
         self._clock = clock
+        self._serves = serves
 
     async def __call__(self, call: Call) -> Reply:
         """Answer the call by one attempt, or raise what happened to it."""
@@ -99,7 +103,7 @@ class BatchChat:
         outgoing = Outgoing(
             method="POST",
             path="/chat/completions",
-            body=encode_request(call.request, call.model, stream=False),
+            body=encode_request(call.request, call.model, stream=False, name=self._serves(call.model.id) or ""),
             request_id=call.id,
             limit_s=patience.limit_s,
             on_sent=sent,

@@ -9,7 +9,7 @@ is.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import TypeVar
 from urllib.parse import quote, urlencode
@@ -51,16 +51,20 @@ class FileBatches:
         config: Time limits.
         transport: The way there.
         target: Name of what answers.
+        serves: What the model with an id is called there.
     """
 
-    def __init__(self, config: HalfPriceConfig, transport: Transport, *, target: str) -> None:
+    def __init__(
+        self, config: HalfPriceConfig, transport: Transport, *, target: str, serves: Callable[[str], str | None] = str
+    ) -> None:
         self.target = target
+        self._serves = serves
         self._config = config
         self._transport = transport
 
     def line(self, custom_id: str, request: chat_pb2.ChatRequest, model: ModelSpec) -> bytes:
         """See `BatchProvider.line`."""
-        body = Raw(encode_request(request, model, stream=False))
+        body = Raw(encode_request(request, model, stream=False, name=self._serves(model.id) or ""))
         line = {"custom_id": custom_id, "method": "POST", "url": ENDPOINT, "body": body}
         return ENCODER.encode(line) + b"\n"
 
@@ -99,8 +103,9 @@ class FileBatches:
             raise Uncertain(Reason.ERROR_REASON_OUTCOME_UNKNOWN, "The order was perhaps placed: the answer names none")
         return batch
 
-    async def named(self, name: str) -> list[ProviderBatch]:
-        """See `BatchProvider.named`."""
+    async def named(self, name: str, *, file_id: str) -> list[ProviderBatch]:
+        """See `BatchProvider.named`. The provider lists by the name alone."""
+        del file_id
         found: list[tuple[float, ProviderBatch]] = []
         after = ""
         for _ in range(_MOST_PAGES):

@@ -112,3 +112,19 @@ def test_empty_file_keeps_the_last_key(tmp_path: Path) -> None:
 def test_a_large_file_is_no_key(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="no key file"):
         Node(tmp_path, "x" * 10_000)
+
+
+def test_key_of_a_target_is_told_by_its_row_and_its_name(tmp_path: Path) -> None:
+    events: list[Event] = []
+    clock = FakeClock()
+    with pytest.raises(SettingError, match=rf"targets\[2\]\.api_key_file: is not set and neither is {VARIABLE}"):
+        key_source("", {}, observe=events.append, clock=clock, path="targets[2]")
+    file = tmp_path / "key"
+    with pytest.raises(SettingError, match=r"targets\[2\]\.api_key_file: .* cannot be read"):
+        key_source(str(file), {}, observe=events.append, clock=clock, path="targets[2]", target="beijing")
+    file.write_text("sk-one")
+    source = key_source(str(file), {}, observe=events.append, clock=clock, path="targets[2]", target="beijing")
+    file.write_text("sk-another")
+    clock.advance(2)
+    assert source.current() == "sk-another"
+    assert events == [KeyChanged(source=str(file), target="beijing")]

@@ -214,6 +214,19 @@ def test_variables_that_kubernetes_makes_for_a_service_are_left_alone() -> None:
     assert problems(environ={"EDGECLIENT_INGRESS_PORT": "50051"})
 
 
+def test_port_for_probes_needs_an_address_of_its_own() -> None:
+    environ = {"EDGECLIENT_INGRESS_HEALTH_LISTEN": "127.0.0.1:9464"}
+    taken = "admin.listen: 127.0.0.1:9464 is taken by ingress.health_listen; give each a port of its own"
+    assert [taken] == problems(environ=environ)
+    environ = {"EDGECLIENT_INGRESS_HEALTH_LISTEN": "0.0.0.0:50051"}
+    (found,) = problems(environ=environ)
+    assert found.startswith("ingress.health_listen: 0.0.0.0:50051 is taken by ingress.listen;")
+    (found,) = problems(environ={"EDGECLIENT_INGRESS_HEALTH_LISTEN": "50052"})
+    assert found.startswith(
+        "ingress.health_listen: '50052' is no address with a port, write for instance 0.0.0.0:50052"
+    )
+
+
 def test_two_ports_at_one_address_are_refused() -> None:
     (found,) = problems(environ={"EDGECLIENT_ADMIN_LISTEN": "0.0.0.0:50051"})
     expected = "admin.listen: 0.0.0.0:50051 is taken by ingress.listen; give each a port of its own"

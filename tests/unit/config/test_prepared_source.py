@@ -118,3 +118,13 @@ async def test_wrong_file_changes_nothing_and_is_told_once(bench: Bench, change:
 async def test_at_the_start_a_wrong_file_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"prepare\.file: .*none\.toml"):
         Bench(tmp_path / "none.toml")
+
+
+async def test_names_of_models_that_mean_something_else_have_the_file_read_again(bench: Bench) -> None:
+    async with companion(bench.source.run(), name="source"):
+        await bench.next_told()
+        bench.source.models_changed()
+
+        told = await bench.next_told()
+
+    assert isinstance(told, PreparedChanged)

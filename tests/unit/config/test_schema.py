@@ -27,6 +27,7 @@ def test_every_section_is_known() -> None:
         "ingress",
         "auth",
         "upstream",
+        "route",
         "chat",
         "prepare",
         "cache",

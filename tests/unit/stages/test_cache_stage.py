@@ -374,3 +374,32 @@ async def test_stream_that_has_begun_gets_no_second_answer(bench: Bench) -> None
 
     with pytest.raises(Unavailable):
         await bench.ask(emit=emit, **STALE)
+
+
+async def test_the_answer_of_another_model_is_not_kept(bench: Bench) -> None:
+    async def stand_in(call: Call, /) -> Reply:
+        call.model = builders.model(id="qwen-flash")
+        return await bench.provider(call)
+
+    first = call("USE")
+    await bench.stage(first, stand_in)
+    await bench.ask()
+
+    assert 2 == len(bench.provider.calls)
+    assert 1 == len(bench.told(AnswerKept))
+
+
+async def test_answer_of_a_stand_in_on_the_site_is_not_kept(bench: Bench) -> None:
+    bench.stage = Cache(
+        bench.cache, cache_config(), realm="https://cloud", observe=bench.events.append, stand_ins=["jetson"]
+    )
+
+    async def jetson(_call: Call) -> Reply:
+        reply = await bench.provider(_call)
+        reply.response.target = "jetson"
+        return reply
+
+    await bench.stage(call("USE"), jetson)
+    assert not bench.told(AnswerKept)
+    await bench.ask()
+    assert [event.outcome for event in bench.told(AnswerKept)] == ["kept"]

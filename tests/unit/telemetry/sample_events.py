@@ -11,8 +11,10 @@ from edgeclient.core import (
     job_events,
     node_events,
     quota_events,
+    route_events,
 )
 from edgeclient.core.events import CallFinished, Event, Uplink
+from edgeclient.core.route_events import Breaker
 
 E = TypeVar("E", bound=Event)
 
@@ -26,13 +28,22 @@ EVENT_TYPES: list[type[Event]] = [
         job_events,
         node_events,
         quota_events,
+        route_events,
     )
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Event) and kind.__module__ == module.__name__ and kind is not Event
 ]
 
 
-_BY_TYPE: dict[Any, Any] = {str: "text", int: 1, float: 1.5, bool: True, float | None: 0.5, Uplink: Uplink.OFFLINE}
+_BY_TYPE: dict[Any, Any] = {
+    str: "text",
+    int: 1,
+    float: 1.5,
+    bool: True,
+    float | None: 0.5,
+    Uplink: Uplink.OFFLINE,
+    Breaker: Breaker.OPEN,
+}
 
 
 def field_names(kind: type[Event]) -> list[str]:

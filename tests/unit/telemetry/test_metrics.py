@@ -23,6 +23,7 @@ from edgeclient.core.events import (
 from edgeclient.core.jobs import JobState, SpoolStats
 from edgeclient.core.node_events import CertificateUnreadable, NodeDraining, NodeStarted
 from edgeclient.core.quota_events import BatchAnswered
+from edgeclient.core.route_events import CallMoved
 from edgeclient.policy.budget import NANOS, BudgetState
 from edgeclient.policy.quota import Standing
 from edgeclient.telemetry.dispatch_metrics import DispatchView
@@ -84,12 +85,12 @@ def everything(metrics: Metrics) -> Metrics:
     for kind in EVENT_TYPES:
         if kind not in UNMEASURED:
             tell(metrics, sample(kind))
-    tell(metrics, answered(), sample(BatchAnswered, full_cost_nanos=9))
+    tell(metrics, answered(), sample(CallMoved, model_after="another"), sample(BatchAnswered, full_cost_nanos=9))
     metrics.subscriber_failed("logs", "CallShed", OSError())
     metrics.read_at_scrape(
         Gauges(
             active_calls=lambda: 3,
-            upstream_in_flight=lambda: 2,
+            upstream_in_flight=lambda: {"dashscope": 2},
             certificate_expires_at_s=lambda: 1_900_000_000,
             spool=lambda: SpoolStats(by_state={JobState.QUEUED: 2}, accepted_total=5, purged_total=3),
             cache=lambda: CacheStats(stores={"memory": StoreStats(entries=1)}),
@@ -175,6 +176,14 @@ OWN = {
     "edgeclient_width_narrowed",
     "rpc_server_call_duration_seconds",
     "target_info",
+    "edgeclient_breaker_state",
+    "edgeclient_breaker_changes",
+    "edgeclient_moves",
+    "edgeclient_stand_ins",
+    "edgeclient_stream_restarts",
+    "edgeclient_set_aside",
+    "edgeclient_retries_refused",
+    "edgeclient_retry_after_capped",
 }
 V1_41 = {
     "gen_ai_client_operation_duration_seconds",
@@ -416,15 +425,15 @@ def test_gauges_are_asked_at_the_scrape(metrics: Metrics) -> None:
     active.append(1)
 
     assert (before, value(metrics, "edgeclient_active_calls")) == (0, 1)
-    assert None is value(metrics, "edgeclient_upstream_in_flight")
+    assert None is value(metrics, "edgeclient_upstream_in_flight", target="dashscope")
 
 
 def test_broken_gauge_is_counted_and_hides_no_other(metrics: Metrics) -> None:
-    metrics.read_at_scrape(Gauges(active_calls=lambda: 1 / 0, upstream_in_flight=lambda: 2))
+    metrics.read_at_scrape(Gauges(active_calls=lambda: 1 / 0, upstream_in_flight=lambda: {"here": 2}))
     metrics.page("")
 
     failure = {"subscriber": "gauges", "event": "edgeclient_active_calls"}
-    assert value(metrics, "edgeclient_upstream_in_flight") == 2
+    assert value(metrics, "edgeclient_upstream_in_flight", target="here") == 2
     assert (value(metrics, "edgeclient_telemetry_failures_total", **failure) or 0) >= 1
 
 

@@ -1,5 +1,6 @@
 """The stage as the road sees it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -184,3 +185,28 @@ async def test_priority_above_the_callers_own_is_taken_down_in_a_copy(models: tu
     await stage(low, road)
     assert [each.request.priority for each in road.calls] == [chat_pb2.PRIORITY_NORMAL, chat_pb2.PRIORITY_LOW]
     assert sent.priority == chat_pb2.PRIORITY_HIGH
+
+
+async def test_a_fresh_start_and_a_promise_to_pay_once_exclude_each_other(models: tuple[ModelSpec, ...]) -> None:
+    stage = Validate(catalogue=Catalogue(models, default="off"), config=ChatConfig(), durable=True)
+
+    error = await refusal(stage, prompt="hi", restart_stream=True, idempotency_key="k")
+
+    (problem,) = error.violations
+    assert ("restart_stream", True) == (problem.field, "set one of the two" in problem.description)
+    await stage(call(prompt="hi", restart_stream=True), Road())
+
+
+async def test_which_models_may_stand_in(models: tuple[ModelSpec, ...]) -> None:
+    mine = Caller(models=frozenset({"off"}))
+    known = Callers([Known(name="test", caller=mine)])
+    open_to_all = Validate(catalogue=Catalogue(models, default="off"), config=ChatConfig())
+    closed = Validate(catalogue=Catalogue(models, default="off"), config=ChatConfig(), callers=known)
+    on = next(model for model in models if model.id == "on")
+    never = replace(on, tools=False)
+    tool = {"function": {"name": "f"}}
+
+    assert open_to_all.permits(call(prompt="hi"), on)
+    assert not closed.permits(call(prompt="hi"), on)
+    assert open_to_all.permits(call(prompt="hi", tools=[tool]), on)
+    assert not open_to_all.permits(call(prompt="hi", tools=[tool]), never)
