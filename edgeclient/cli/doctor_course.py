@@ -27,16 +27,26 @@ class Course:
         ends_s: When the last has to be done, on the clock of `time.monotonic`.
         target: What is checked; "" for the node itself.
         broken: Checks of other courses that failed, as `broken` of theirs.
+        reword: Puts each sentence into the terms of what is checked.
 
     Attributes:
         broken: For each check that failed, or could not be made, the one that failed first.
     """
 
-    def __init__(self, tell: Tell, *, ends_s: float, target: str = "", broken: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        tell: Tell,
+        *,
+        ends_s: float,
+        target: str = "",
+        broken: dict[str, str] | None = None,
+        reword: Callable[[str], str] = str,
+    ) -> None:
         self.broken: dict[str, str] = dict(broken or {})
         self._tell = tell
         self._ends_s = ends_s
         self._target = target
+        self._reword = reword
 
     def within(self, most_s: float) -> float:
         """The limit for a step inside a check, which may take `most_s` if so much time is left."""
@@ -60,7 +70,8 @@ class Course:
             if verdict.level is Level.FAIL:
                 self.broken[name] = name
         duration_s = time.monotonic() - begun_s
-        self._tell(Check(name=name, target=self._target, verdict=verdict, duration_s=duration_s))
+        reworded = verdict.reworded(self._reword)
+        self._tell(Check(name=name, target=self._target, verdict=reworded, duration_s=duration_s))
 
 
 async def _made(work: Callable[[], Awaitable[Verdict]], *, limit_s: float) -> Verdict:

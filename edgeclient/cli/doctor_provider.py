@@ -15,10 +15,11 @@ _ONLY_PAID = "only a paid call would show whether this key may use it"
 
 
 def judge_key(answer: FreeAnswer, *, key_from: str) -> Verdict:
-    """Whether the provider takes the key. `key_from` says where the key comes from."""
+    """Whether the provider takes the key. `key_from` says where the key comes from; "": none is wanted."""
     line = f"GET /models: HTTP {answer.status}"
     if not answer.reason:
-        return fine(f"the provider takes the key ({line} over {answer.protocol}, {span(answer.duration_s)})")
+        outcome = "the provider takes the key" if key_from else "the endpoint answers without a key"
+        return fine(f"{outcome} ({line} over {answer.protocol}, {span(answer.duration_s)})")
     seen = f"{answer.problem}" + ("" if not answer.status or "HTTP" in answer.problem else f" ({line})")
     if answer.status in _NO_SUCH_PATH:
         return warning(

@@ -20,13 +20,14 @@ from edgeclient.cli.doctor_kernel import clock_is_kept
 from edgeclient.cli.doctor_node import UserFacts, judge_certificate, judge_daemon, judge_port, judge_user
 from edgeclient.cli.doctor_port import certificate_facts, port_facts
 from edgeclient.cli.doctor_provider import judge_clock
-from edgeclient.cli.doctor_settings import judge_key_facts, key_of, loaded_or_verdict, models_named
+from edgeclient.cli.doctor_settings import loaded_or_verdict
 from edgeclient.cli.doctor_storage import judge_folder, judge_fsync, judge_queue
 from edgeclient.cli.doctor_target import Target, TargetCheck
 from edgeclient.cli.doctor_verdict import Check, Verdict, skipped
+from edgeclient.config.catalogue import catalogue
 from edgeclient.config.load import Loaded
 from edgeclient.config.schema import Config
-from edgeclient.core.ports import KeySource
+from edgeclient.config.targets import targets_of
 
 _SHORT_S = 1.0
 _DISK_S = 2.0
@@ -68,10 +69,12 @@ async def examine(told: Told, tell: Tell) -> None:
     if not found:
         await _without_config(first)
         return
-    targets = [await _target(found[0], first, told.environ)]
+    (loaded,) = found
+    every = targets_of(loaded.config, catalogue(loaded.config))
+    targets = [Target.of(settings, loaded) for settings in every]
     network_ends_s = ends_s - _NODE_PART * told.timeout_s
     await _check_targets(targets, told.environ, tell, ends_s=network_ends_s, broken=first.broken)
-    await NodeCheck(found[0].config).run(Course(tell, ends_s=ends_s))
+    await NodeCheck(loaded.config).run(Course(tell, ends_s=ends_s))
 
 
 async def _without_config(course: Course) -> None:
@@ -91,34 +94,19 @@ async def _without_config(course: Course) -> None:
         await course.take(name, own.get(name, never), needs=[] if name in own else ["config"], limit_s=_SHORT_S)
 
 
-async def _target(loaded: Loaded, course: Course, environ: Mapping[str, str]) -> Target:
-    """The one target that there is; its key is checked on the way."""
-    config = loaded.config.upstream
-    keys: list[KeySource | None] = []
-
-    async def key() -> Verdict:
-        source, facts = key_of(config, environ)
-        keys.append(source)
-        return judge_key_facts(facts)
-
-    await course.take("key", key, limit_s=_SHORT_S)
-    default, models = models_named(loaded)
-    return Target(
-        config=config,
-        key=keys[0] if keys else None,
-        key_from=config.api_key_file or "DASHSCOPE_API_KEY",
-        default_model=default,
-        models=models,
-    )
-
-
 async def _check_targets(
     targets: Sequence[Target], environ: Mapping[str, str], tell: Tell, *, ends_s: float, broken: dict[str, str]
 ) -> None:
     told: list[asyncio.Queue[Check | None]] = [asyncio.Queue() for _ in targets]
 
     async def one(target: Target, queue: asyncio.Queue[Check | None]) -> None:
-        course = Course(queue.put_nowait, ends_s=ends_s, target=target.config.name, broken=broken)
+        course = Course(
+            queue.put_nowait,
+            ends_s=ends_s,
+            target=target.config.name,
+            broken=broken,
+            reword=target.settings.in_own_terms,
+        )
         try:
             await TargetCheck(target, environ=environ).run(course)
         finally:
@@ -202,5 +190,5 @@ class NodeCheck:
 
 
 def _user(directory: str) -> UserFacts:
-    owner = Path(directory).stat().st_uid if directory and Path(directory).is_dir() else None
+    owner = Path(directory).stat().st_uid if directory and os.path.isdir(directory) else None  # noqa: PTH112  never raises
     return UserFacts(uid=os.geteuid(), owner_uid=owner, is_root_read_only=bool(os.statvfs("/").f_flag & os.ST_RDONLY))

@@ -65,11 +65,13 @@ def judge_problems(problems: list[str]) -> Verdict:
     )
 
 
-def key_of(config: UpstreamConfig, environ: Mapping[str, str]) -> tuple[EnvironmentKey | FileKey | None, KeyFacts]:
-    """The key, if there is one, and what is known of it."""
+def key_of(
+    config: UpstreamConfig, environ: Mapping[str, str], *, path: str = "upstream"
+) -> tuple[EnvironmentKey | FileKey | None, KeyFacts]:
+    """The key, if there is one, and what is known of it; `path` is where the settings of its target stand."""
     origin = config.api_key_file or VARIABLE
     try:
-        key = key_source(config.api_key_file, environ, observe=lambda _: None, clock=SystemClock())
+        key = key_source(config.api_key_file, environ, observe=lambda _: None, clock=SystemClock(), path=path)
     except SettingError as error:
         return None, KeyFacts(origin=origin, problem="; ".join(error.problems))
     text = key.current()

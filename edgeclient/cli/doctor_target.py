@@ -11,17 +11,22 @@ from edgeclient.cli.doctor_course import Course
 from edgeclient.cli.doctor_kernel import clock_is_kept
 from edgeclient.cli.doctor_lookup import LOOKUP_S, Lookup, look_up
 from edgeclient.cli.doctor_provider import judge_clock, judge_key, judge_latency, judge_models
+from edgeclient.cli.doctor_settings import judge_key_facts, key_of, models_named
 from edgeclient.cli.doctor_tls import judge_alpn, judge_handshake
-from edgeclient.cli.doctor_verdict import Verdict, failing, skipped
+from edgeclient.cli.doctor_verdict import Verdict, failing, fine, skipped
 from edgeclient.cli.doctor_way import judge_dials, judge_lookup
+from edgeclient.config.credentials import VARIABLE
+from edgeclient.config.load import Loaded
 from edgeclient.config.schema import UpstreamConfig
 from edgeclient.config.setting import SettingError
+from edgeclient.config.targets import TargetSettings
 from edgeclient.core.ports import KeySource
 from edgeclient.runtime import SystemClock
 from edgeclient.upstream.connection_fault import Peer
 from edgeclient.upstream.diagnosis import FreeAnswer, FreeCalls, trusted
 from edgeclient.upstream.proxy import proxy_url
 
+_KEY_S = 1.0
 _TLS_S = 4.0
 _ANSWER_S = 6.0
 _LATENCY_S = 4.0
@@ -36,18 +41,43 @@ class Target:
     """What is checked.
 
     Attributes:
-        config: The provider and how it is reached.
-        key: Gives the API key; None: there is none.
-        key_from: Where the key comes from, in words.
-        default_model: Id of the model for requests that name none.
-        models: For the id of each other model, the setting that names it.
+        settings: The target.
+        default_model: What the model for requests that name none is called there; "" if it is not served.
+        models: For what each other model is called there, the setting that names it.
+        is_one_of_several: There are rows of targets, and this is one of them.
     """
 
-    config: UpstreamConfig
-    key: KeySource | None
-    key_from: str
+    settings: TargetSettings
     default_model: str
     models: Mapping[str, str]
+    is_one_of_several: bool = False
+
+    @classmethod
+    def of(cls, settings: TargetSettings, loaded: Loaded) -> "Target":
+        """A target of the configuration."""
+        default, named = models_named(loaded)
+        there = {name: path for model, path in named.items() if (name := settings.serves(model))}
+        first = settings.serves(default) or ""
+        there.pop(first, None)
+        return cls(settings=settings, default_model=first, models=there, is_one_of_several=bool(loaded.config.targets))
+
+    @property
+    def config(self) -> UpstreamConfig:
+        """The endpoint and how it is reached."""
+        return self.settings.upstream
+
+    @property
+    def key_from(self) -> str:
+        """Where the key comes from, in words; "": none is wanted."""
+        return "" if self.config.keyless else self.config.api_key_file or VARIABLE
+
+    def in_words(self) -> str:
+        """What it is, in one line."""
+        settings = self.settings
+        few = settings.only or (settings.names if settings.others is None else ())
+        served = f"{len(few)} model{'s' if len(few) > 1 else ''}" if few else "all models"
+        place = ["local" if settings.local else f"tier {settings.tier}", f"account {settings.account}", served]
+        return f"{settings.name} at {self.config.base_url}: {', '.join(place)}"
 
 
 class TargetCheck:
@@ -60,6 +90,7 @@ class TargetCheck:
 
     def __init__(self, target: Target, *, environ: Mapping[str, str]) -> None:
         self._target = target
+        self._key: KeySource | None = None
         self._environ = environ
         self._proxy_url = proxy_url(target.config, environ)
         url = urlsplit(target.config.base_url)
@@ -80,6 +111,9 @@ class TargetCheck:
         """Make them."""
         self._within = course.within
         try:
+            if self._target.is_one_of_several:
+                await course.take("target", self._itself, limit_s=_SLACK_S)
+            await course.take("key", self._of_key, limit_s=_KEY_S)
             await course.take("DNS", self._dns, needs=["config"], limit_s=LOOKUP_S + _SLACK_S)
             await course.take("TCP", self._tcp, needs=["DNS"], limit_s=TCP_S + _SLACK_S)
             await course.take("TLS", self._tls, needs=["TCP"], limit_s=_TLS_S + _SLACK_S)
@@ -91,6 +125,16 @@ class TargetCheck:
         finally:
             if self._calls is not None:
                 await self._calls.close()
+
+    async def _itself(self) -> Verdict:
+        return fine(self._target.in_words())
+
+    async def _of_key(self) -> Verdict:
+        config = self._target.config
+        if config.keyless:
+            return skipped("the endpoint wants none")
+        self._key, facts = key_of(config, self._environ, path=self._target.settings.path)
+        return judge_key_facts(facts)
 
     async def _dns(self) -> Verdict:
         self._lookup = await look_up(self._end_host, limit_s=self._within(LOOKUP_S))
@@ -141,10 +185,8 @@ class TargetCheck:
         return judge_alpn(self._handshake, peer=self._peer.name, http1=self._target.config.http1)
 
     async def _credentials(self) -> Verdict:
-        if self._target.key is None:
-            return skipped("there is no key")
         try:
-            self._calls = FreeCalls(self._target.config, self._target.key, clock=SystemClock(), environ=self._environ)
+            self._calls = FreeCalls(self._target.config, self._key, clock=SystemClock(), environ=self._environ)
         except SettingError as error:
             return failing(
                 "the engine of the daemon refuses the settings",
@@ -157,6 +199,8 @@ class TargetCheck:
 
     async def _models(self) -> Verdict:
         listed = self._answer.models if self._answer else None
+        if not self._target.default_model and not self._target.models:
+            return skipped("no model that the configuration names is asked here")
         return judge_models(listed, default=self._target.default_model, named=self._target.models)
 
     async def _latency(self) -> Verdict:

@@ -4,7 +4,7 @@ A line alone is read when all is well; the three parts under it are for the hour
 was seen, what that means, what to do. A verdict holds no secret and no prompt, for it is pasted into tickets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -35,6 +35,16 @@ class Verdict:
     seen: str = ""
     means: str = ""
     do: tuple[str, ...] = ()
+
+    def reworded(self, reword: Callable[[str], str]) -> "Verdict":
+        """The same in other words."""
+        return Verdict(
+            level=self.level,
+            line=reword(self.line),
+            seen=reword(self.seen),
+            means=reword(self.means),
+            do=tuple(map(reword, self.do)),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

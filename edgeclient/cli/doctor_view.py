@@ -36,8 +36,10 @@ def summary(checks: Sequence[Check], *, duration_s: float) -> str:
     skips = sum(check.verdict.level is Level.SKIPPED for check in checks)
     well = "" if failed or warnings else "All is well"
     counts = [well, _count(len(failed), "failure"), _count(warnings, "warning"), f"{skips} skipped" if skips else ""]
+    several = len({check.target for check in checks if check.target}) > 1
     head = ", ".join(filter(None, counts))
-    begin = f" Begin with {failed[0].name}." if failed else ""
+    whose = f" of {failed[0].target}" if failed and several and failed[0].target else ""
+    begin = f" Begin with {failed[0].name}{whose}." if failed else ""
     return f"{head}: {len(checks)} checks in {span(duration_s)}.{begin}"
 
 

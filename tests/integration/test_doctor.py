@@ -22,7 +22,7 @@ from harness.node import Node
 from edgeclient.cli.doctor_lookup import ask_resolver
 from edgeclient.cli.doctor_run import Told, examine
 from edgeclient.cli.doctor_verdict import Check, Level, Verdict
-from edgeclient.cli.doctor_view import as_data, check_text
+from edgeclient.cli.doctor_view import as_data, check_text, summary
 from edgeclient.simulator import CertificateMode, Fault, Simulator, SimulatorConfig
 
 KEY = "sk-of-the-doctors-own-test"
@@ -618,3 +618,76 @@ async def test_the_command_is_well_with_exit_code_zero_and_speaks_json() -> None
     assert (0, True) == (done.code, data["ok"])
     assert {"ok", "skipped", "warning"} >= {check["level"] for check in data["checks"]}
     assert "dashscope" == next(check["target"] for check in data["checks"] if check["check"] == "TLS")
+
+
+async def test_every_target_is_checked_and_told_in_its_own_terms(tmp_path: Path) -> None:
+    cloud = SimulatorConfig(api_key=KEY)
+    site = SimulatorConfig(plaintext=True, http1_only=True, api_key="")
+    file = tmp_path / "edge.toml"
+    async with Simulator(cloud) as beijing, Simulator(cloud) as singapore, Simulator(site) as jetson:
+        wrong_key = tmp_path / "key"
+        wrong_key.write_text("sk-of-another-region-0123")
+        wrong_key.chmod(0o400)
+        file.write_text(
+            f"""[ingress]
+listen = "127.0.0.1:0"
+[admin]
+listen = ""
+[[targets]]
+name = "jetson"
+base_url = "{jetson.base_url}"
+local = true
+keyless = true
+names = {{ "*" = "qwen-flash" }}
+[[targets]]
+name = "singapore"
+base_url = "{singapore.base_url}"
+ca_file = "{singapore.ca_file}"
+api_key_file = "{wrong_key}"
+tier = 1
+[[targets]]
+name = "beijing"
+base_url = "{beijing.base_url}"
+ca_file = "{beijing.ca_file}"
+models = ["qwen-plus"]
+""",
+            encoding="utf-8",
+        )
+        checks: list[Check] = []
+        await examine(Told(file=file, environ={"DASHSCOPE_API_KEY": KEY}, overrides={}, timeout_s=20), checks.append)
+        assert [] == chats(beijing) + chats(singapore) + chats(jetson)
+    found = {(check.target, check.name): check.verdict for check in checks}
+    order = list(dict.fromkeys(check.target for check in checks if check.target))
+    assert order == ["beijing", "singapore", "jetson"]
+    assert found["beijing", "target"].line.endswith("tier 0, account beijing, 1 model")
+    assert {Level.OK} == {found["beijing", name].level for name in WAY}
+    assert found["beijing", "models"].line.startswith("qwen-plus is listed")
+    refused = found["singapore", "credentials"]
+    assert refused.level is Level.FAIL
+    assert str(wrong_key) in refused.do[0]
+    assert "targets[1].base_url" in refused.do[1]
+    assert "upstream." not in "".join((refused.line, refused.seen, refused.means, *refused.do))
+    assert found["jetson", "key"].level is Level.SKIPPED
+    assert found["jetson", "credentials"].level is Level.OK
+    assert found["jetson", "credentials"].line.startswith("the endpoint answers without a key")
+    assert found["jetson", "models"].line.startswith("qwen-flash is listed")
+    assert summary(checks, duration_s=1).endswith("Begin with credentials of singapore.")
+
+
+async def test_settings_of_a_target_that_cannot_be_used_are_told_by_its_row(tmp_path: Path) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text(
+        """[ingress]
+listen = "127.0.0.1:0"
+[[targets]]
+name = "beijing"
+base_url = "https://127.0.0.1:9/v1"
+api_key_file = "/nowhere/key"
+""",
+        encoding="utf-8",
+    )
+    checks: list[Check] = []
+    await examine(Told(file=file, environ={}, overrides={}, timeout_s=20), checks.append)
+    key = Findings(checks)["key"]
+    assert key.level is Level.FAIL
+    assert key.seen.startswith("targets[0].api_key_file: /nowhere/key cannot be read")
