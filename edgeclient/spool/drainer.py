@@ -110,8 +110,9 @@ class Drainer:
             group.create_task(self._intake.sweep(), name="spool sweep")
             while True:
                 self._wake.clear()
+                looked_s = self._clock.monotonic_s()
                 self._begin_due(group)
-                await self._woken()
+                await self._woken(looked_s)
 
     def stop(self) -> None:
         """Begin no more attempts. May be called again."""
@@ -177,13 +178,13 @@ class Drainer:
         self._asking_count -= 1
         self._wake.set()
 
-    async def _woken(self) -> None:
-        """Return when there may be something to begin."""
+    async def _woken(self, looked_s: float) -> None:
+        """Return when there may be something to begin that there was not at that moment; it may have passed since."""
         now_s = self._clock.monotonic_s()
-        due_s = self._room.due_s()
-        at_s = min(inf if due_s is None else due_s, self._lane.opens_s(now_s) if self._room else inf)
+        due_s = self._room.due_s(looked_s)
+        at_s = min(inf if due_s is None else due_s, self._lane.opens_s(looked_s) if self._room else inf)
         if self._has_room(now_s):
-            at_s = min(at_s, self._models.due_s, self._callers.due_s())
+            at_s = min(at_s, self._models.due_s, self._callers.due_s(looked_s))
         if at_s == inf:
             await self._wake.wait()
         else:

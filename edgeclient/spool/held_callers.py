@@ -45,8 +45,7 @@ class HeldCallers:
         """Whether the jobs of this caller are passed over at present."""
         return bool(self._until_s) and self._until_s.get(caller, -inf) > self._clock.monotonic_s()
 
-    def due_s(self) -> float:
-        """When the next of them has its turns again, on the monotonic clock; `inf`: there is none."""
-        now_s = self._clock.monotonic_s()
-        self._until_s = {caller: until_s for caller, until_s in self._until_s.items() if until_s > now_s}
+    def due_s(self, looked_s: float) -> float:
+        """When the next of those held at that moment has its turns again, on the monotonic clock; `inf`: none is."""
+        self._until_s = {caller: until_s for caller, until_s in self._until_s.items() if until_s > looked_s}
         return min(self._until_s.values(), default=inf)

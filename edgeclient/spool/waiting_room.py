@@ -94,9 +94,12 @@ class WaitingRoom:
         """Whether the time of a job seems to be over that was not told of before."""
         return bool(self._queue.expired(self._now_ms()))
 
-    def due_s(self) -> float | None:
-        """When, on the monotonic clock, there may be something new by the mere passing of time; None: never."""
-        due_ms = self._queue.due_ms(self._now_ms())
+    def due_s(self, looked_s: float) -> float | None:
+        """When there may be something new by the mere passing of time since a moment; both on the monotonic clock.
+
+        None: never.
+        """
+        due_ms = self._queue.due_ms(int(looked_s * 1000))
         return None if due_ms is None else due_ms / 1000
 
     def _is_closed(self, _priority: int, caller: str) -> bool:

@@ -19,7 +19,7 @@ from edgeclient.core.errors import (
     Unavailable,
     Uncertain,
 )
-from edgeclient.core.events import DefectFound, KeyChanged, RetryScheduled, Uplink
+from edgeclient.core.events import DefectFound, KeyChanged, RetryScheduled, Uplink, UplinkChanged
 from edgeclient.core.job_events import JobFinished, JobStarted, SpoolPaused, SpoolRecovered, SpoolResumed
 from edgeclient.core.jobs import Attempt, Job, JobKind, JobState, ResendPolicy
 from edgeclient.spool.intake import SWEEP_S
@@ -104,6 +104,31 @@ async def test_every_failure_leads_to_its_state(error: Exception, state: JobStat
 
     assert attempt_count == job.attempt_count
     assert 1 == len(bench.provider.calls)
+
+
+@pytest.mark.parametrize("error", [DOWN, WRONG_KEY], ids=["the job waits", "the lane is closed"])
+async def test_what_falls_due_while_it_looks_is_not_overslept(
+    error: CallError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench()
+    bench.provider.script = [error]
+    async with bench.running():
+        await bench.accept()
+        await bench.reaches(JobState.QUEUED if error is WRONG_KEY else JobState.RETRY_WAIT)
+        await quiet()
+        look = bench.drainer._begin_due
+
+        def slow_look(group: asyncio.TaskGroup) -> None:
+            look(group)
+            monkeypatch.undo()
+            bench.clock.advance(600.0)
+
+        monkeypatch.setattr(bench.drainer, "_begin_due", slow_look)
+        bench.drainer.uplink_changed(UplinkChanged(target="t", before=Uplink.ONLINE, after=Uplink.ONLINE, cause=""))
+        await quiet()
+        bench.clock.advance(0.01)
+
+        await bench.reaches(JobState.SUCCEEDED)
 
 
 async def test_attempts_are_limited() -> None:
