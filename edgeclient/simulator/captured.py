@@ -45,7 +45,7 @@ class CapturedExchange:
     def abort_connection(self) -> None:
         """The same."""
 
-    def goaway(self, code: int, *, accept_this: bool) -> None:
+    def goaway(self, code: int, *, accept_this: bool, later_too: bool = False) -> None:
         """Nothing: there is no connection."""
 
     def limit_streams(self, limit: int) -> None:

@@ -23,7 +23,7 @@ class SimulatorConfig:
     directory: Path | None = None  # for ca.pem and the leaf; None: a temporary one that is removed at the end
     certificate: CertificateMode = CertificateMode.VALID
     extra_names: tuple[str, ...] = ()  # names or addresses in the certificate beside localhost, 127.0.0.1 and ::1
-    api_key: str | None = None  # None: any key but those that begin with sk-invalid
+    api_key: str | None = None  # None: any key but those that begin with sk-invalid; "": none is wanted
     seed: int = 1
     latency_ms: float = 0  # before the head of every answer
     ttft_ms: float = 0  # from the head to the first token

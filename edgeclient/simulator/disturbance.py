@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from .errors import ERRORS, ApiError, render_in_stream
-from .faults import Fault
+from .exchange import Exchange
+from .faults import FAREWELLS, Fault
 from .ledger import Outcome
 from .transaction import Transaction
 
@@ -50,6 +51,11 @@ def error_of(fault: Fault) -> ApiError:
         param=row.param,
         shape=fault.shape or row.shape,
     )
+
+
+def farewell(exchange: Exchange, fault: Fault) -> None:
+    """GOAWAY that leaves this request alone."""
+    exchange.goaway(fault.h2_number("NO_ERROR"), accept_this=True, later_too=fault.kind == "goaway_above")
 
 
 async def for_ever() -> None:
@@ -105,6 +111,8 @@ class Disturbance:
             await exchange.write(MALFORMED)
         elif fault.kind in {"cut", "cut_connection"}:
             await self.cut(fault)
+        elif fault.kind in FAREWELLS and fault.in_stream:
+            farewell(exchange, fault)
         elif fault.kind in ERRORS:
             self._transaction.ledger.settle(self._transaction.entry, Outcome.REFUSED)
             await exchange.write(render_in_stream(error_of(fault), self._transaction.request_id))

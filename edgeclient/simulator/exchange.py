@@ -74,8 +74,11 @@ class Exchange(Protocol):
     def abort_connection(self) -> None:
         """TCP RST: the client sees `connection reset by peer`."""
 
-    def goaway(self, code: int, *, accept_this: bool) -> None:
-        """GOAWAY; `accept_this=False` puts last-stream-id below this request. On HTTP/1.1: `Connection: close`."""
+    def goaway(self, code: int, *, accept_this: bool, later_too: bool = False) -> None:
+        """GOAWAY; `accept_this=False` puts last-stream-id below this request, `later_too` above all.
+
+        On HTTP/1.1: `Connection: close`.
+        """
 
     def limit_streams(self, limit: int) -> None:
         """SETTINGS_MAX_CONCURRENT_STREAMS from now on, kept by refusing; nothing on HTTP/1.1."""

@@ -38,7 +38,11 @@ EFFECTS: Final = {
     "error_finish": "Ends with finish_reason error_finish.",
     "sse_noise": "Adds comments, id, event and retry lines and CRLF that a client must bear.",
     "empty_answer": "A successful answer without any text.",
-    "goaway": "GOAWAY that lets the open streams finish; then the connection closes.",
+    "empty_body": "200 without a body.",
+    "huge_body": "200 with a body of size_bytes (default 64 MiB) that means nothing.",
+    "wrong_type": "The right answer as text/plain.",
+    "goaway": "GOAWAY that lets the open streams finish; then the connection closes. With after_chunks: in mid-stream.",
+    "goaway_above": "The same with the highest last-stream-id, as servers announce that they will leave.",
     "goaway_below": "GOAWAY with last-stream-id below this request: it was not processed.",
     "goaway_close": "GOAWAY with h2_code (default ENHANCE_YOUR_CALM), then closes at once.",
     "reset_stream": "RST_STREAM with h2_code (default INTERNAL_ERROR) instead of an answer.",
@@ -50,6 +54,7 @@ EFFECTS: Final = {
     "captive_portal": "200 with an HTML login page, like a hotel network.",
     "captive_redirect": "302 to a login page.",
 }
+FAREWELLS: Final = frozenset({"goaway", "goaway_above"})
 _AFTER_CHUNKS: Final = 2
 
 
@@ -83,6 +88,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     retry_after: str | None = None  # "5", "date:5" (an HTTP date) or "ms:1500" (retry-after-ms)
     h2_code: str | None = None
     max_streams: int | None = None
+    size_bytes: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse a rule that cannot work, naming the field."""
@@ -90,7 +96,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError(f"kind is {self.kind!r}, must be one of the names of `edgeclient sim --list-faults`")
         if not 0 <= self.probability <= 1:
             raise ValueError(f"probability is {self.probability}, must be between 0 and 1")
-        for name, least in (("nth", 1), ("every", 1), ("count", 1), ("max_streams", 0), ("after_chunks", 0)):
+        for name, least in (
+            ("nth", 1),
+            ("every", 1),
+            ("count", 1),
+            ("max_streams", 0),
+            ("after_chunks", 0),
+            ("size_bytes", 1),
+        ):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name} is {value}, must be at least {least}")
@@ -108,8 +121,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def in_stream(self) -> bool:
-        """Is it an error that is to come inside the stream."""
-        return self.kind in ERRORS and self.after_chunks is not None
+        """Is it an error, or a GOAWAY, that is to come inside the stream."""
+        return self.after_chunks is not None and (self.kind in ERRORS or self.kind in FAREWELLS)
 
     def wait_s(self, default: float = 1) -> float:
         """The wait of an effect that needs one."""

@@ -201,9 +201,9 @@ class Http1Connection(asyncio.Protocol):
         """Close without a farewell."""
         self._transport.abort()
 
-    def goaway(self, code: int, *, accept_this: bool) -> None:
+    def goaway(self, code: int, *, accept_this: bool, later_too: bool = False) -> None:
         """`Connection: close` on this answer, or no answer at all."""
-        del code
+        del code, later_too
         self.host.stats.goaways_sent += 1
         self._last = True
         if not accept_this:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .http2 import Http2Connection
 
 HIGH_WATER_BYTES: Final = 16_384
+HIGHEST_STREAM: Final = 2**31 - 1
 
 
 class Http2Stream:
@@ -186,9 +187,10 @@ class Http2Stream:
         """TCP RST."""
         self._connection.abort_with_reset()
 
-    def goaway(self, code: int, *, accept_this: bool) -> None:
-        """GOAWAY; the last stream that is processed is the newest we have seen, or the one below this."""
-        self._connection.goaway(last_stream_id=None if accept_this else max(self.number - 2, 0), code=code)
+    def goaway(self, code: int, *, accept_this: bool, later_too: bool = False) -> None:
+        """GOAWAY; the last stream that is processed is any, the newest we have seen, or the one below this."""
+        last = HIGHEST_STREAM if later_too else None if accept_this else max(self.number - 2, 0)
+        self._connection.goaway(last_stream_id=last, code=code)
 
     def limit_streams(self, limit: int) -> None:
         """SETTINGS with a new stream limit."""

@@ -11,10 +11,10 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from .disturbance import IN_ANSWER, Broken, Disturbance, error_of, for_ever
+from .disturbance import IN_ANSWER, Broken, Disturbance, error_of, farewell, for_ever
 from .errors import ERRORS, HTML_TYPE
 from .exchange import H2_ERROR_CODES, Exchange
-from .faults import Fault
+from .faults import FAREWELLS, Fault
 from .reply import Reply
 from .transaction import Transaction
 
@@ -22,7 +22,11 @@ _PORTAL: Final = (
     b"<!DOCTYPE html><html><head><title>Welcome to the network</title></head><body>Please log in.</body></html>\n"
 )
 _PORTAL_URL: Final = b"http://portal.invalid/login"
-_SERVED_AFTER: Final = frozenset({"delay_headers", "goaway", "shrink_streams", "empty_answer"}) | IN_ANSWER
+_SERVED_AFTER: Final = (
+    frozenset({"delay_headers", "shrink_streams", "empty_answer", "wrong_type"}) | FAREWELLS | IN_ANSWER
+)
+_HUGE_BYTES: Final = 64 * 1024 * 1024
+_FILLER: Final = b"x" * 65_536
 
 
 def replaces_answer(fault: Fault) -> bool:
@@ -44,6 +48,8 @@ async def inject(transaction: Transaction, fault: Fault) -> bool:
         transaction.refuse(error_of(fault))
     elif fault.kind in {"captive_portal", "captive_redirect"}:
         _portal(transaction, fault)
+    elif fault.kind in {"empty_body", "huge_body"}:
+        await _nonsense(transaction, fault)
     else:
         await _on_connection(transaction, fault)
     return fault.kind in _SERVED_AFTER
@@ -65,6 +71,19 @@ def _portal(transaction: Transaction, fault: Fault) -> None:
         transaction.plain(302, [(b"location", _PORTAL_URL), HTML_TYPE], b"")
 
 
+async def _nonsense(transaction: Transaction, fault: Fault) -> None:
+    """A success that holds nothing, or far too much."""
+    exchange = transaction.exchange
+    transaction.entry.status = 200
+    transaction.broken_by_us()
+    exchange.send_head(200, transaction.headers((b"content-type", b"application/json")))
+    left = 0 if fault.kind == "empty_body" else fault.size_bytes or _HUGE_BYTES
+    while left > 0:
+        await exchange.write(_FILLER[:left])
+        left -= len(_FILLER)
+    exchange.finish()
+
+
 async def _on_connection(transaction: Transaction, fault: Fault) -> None:
     """Effects below the level of answers."""
     exchange = transaction.exchange
@@ -74,8 +93,8 @@ async def _on_connection(transaction: Transaction, fault: Fault) -> None:
         case "black_hole":
             exchange.stop_reading()
             await for_ever()
-        case "goaway":
-            exchange.goaway(fault.h2_number("NO_ERROR"), accept_this=True)
+        case "goaway" | "goaway_above":
+            farewell(exchange, fault)
         case "shrink_streams":
             exchange.limit_streams(1 if fault.max_streams is None else fault.max_streams)
         case kind if kind in _BREAKS:

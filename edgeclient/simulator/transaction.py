@@ -158,6 +158,8 @@ class Transaction:
         ]
         if self.fault is not None and self.fault.retry_after is not None:
             result.append(retry_after_header(self.fault.retry_after))
+        if self.fault is not None and self.fault.kind == "wrong_type":
+            result = [(name, b"text/plain" if name == b"content-type" else value) for name, value in result]
         return result
 
     def answer(self, reply: Reply) -> None:

@@ -259,6 +259,47 @@ async def test_graceful_goaway_finishes_the_call_and_the_next_takes_a_new_connec
     assert (sim.stats.connections_accepted, sim.stats.goaways_sent) == (2, 1)
 
 
+@pytest.mark.parametrize("kind", ["goaway", "goaway_above"])
+async def test_goaway_in_mid_stream_lets_the_stream_finish(sim: Simulator, kind: str) -> None:
+    sim.faults.add(Fault(kind=kind, after_chunks=2, count=1))
+    async with reqwest(sim) as client:
+        texts = []
+        for _ in range(2):
+            response = await client.post("chat/completions").body_json(ask(TEN_WORDS, stream=True)).build().send()
+            texts.append(await response.text())
+
+    assert [True, True] == [chunks_of(text)[-1] == "[DONE]" for text in texts]
+    assert (2, 1) == (sim.stats.connections_accepted, sim.stats.goaways_sent)
+
+
+async def test_goaway_above_promises_to_process_even_later_streams(sim: Simulator) -> None:
+    sim.faults.add(Fault(kind="goaway_above", text="first", count=1), Fault(kind="delay_headers", delay_s=0.2))
+    async with reqwest(sim) as client:
+        calls = (client.post("chat/completions").body_json(ask(text)).build().send() for text in ("second", "first"))
+        responses = await asyncio.gather(*calls)
+
+    assert [200, 200] == [response.status for response in responses]
+    assert 2 == sim.ledger.totals.answered == sim.ledger.totals.requests
+
+
+@pytest.mark.parametrize(("kind", "size"), [("empty_body", 0), ("huge_body", 200_000)])
+async def test_success_that_means_nothing(sim: Simulator, kind: str, size: int) -> None:
+    sim.faults.add(Fault(kind=kind, size_bytes=200_000))
+    response = await post(sim)
+
+    assert (200, size) == (response.status_code, len(response.content))
+    assert (Outcome.CUT_BY_SERVER, 0) == (sim.ledger.entries[0].outcome, sim.ledger.totals.calls_billed)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_right_answer_with_the_wrong_type(sim: Simulator, *, stream: bool) -> None:
+    sim.faults.add(Fault(kind="wrong_type"))
+    response = await post(sim, stream=stream)
+
+    assert (200, "text/plain") == (response.status_code, response.headers["content-type"])
+    assert "choices" in response.text
+
+
 async def test_goaway_below_spares_earlier_streams_and_the_rest_is_safe_to_repeat(sim: Simulator) -> None:
     below = Fault(kind="goaway_below", text="second", count=1)
     sim.faults.add(Fault(kind="delay_headers", text="first", delay_s=0.2), below)
