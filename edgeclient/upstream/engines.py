@@ -12,6 +12,8 @@ What the adapter has to know about pyreqwest 0.15, all of it found by experiment
   texts of its causes do.
 * It cannot abandon a request before the headers of the answer: a cancelled task lets it run on, detached. With the
   headers it notices and resets the stream. `Request.extensions["limit_s"]` bounds how long that can take.
+* It repeats by itself, twice at most, a request of which HTTP/2 says that it was not processed (REFUSED_STREAM, GOAWAY
+  below it), if the body is at hand whole. That is free of charge and cannot be switched off, and it is no attempt here.
 * Without prior knowledge of HTTP/2 a burst of calls opens a connection each; with it, all share one.
 
 What httpx's engine lacks (httpcore 1.0): pings; a reset of the stream when a call is given up, so the provider goes on
@@ -36,6 +38,7 @@ from pyreqwest.response import Response
 
 from edgeclient.config.schema import UpstreamConfig
 from edgeclient.config.setting import SettingError
+from edgeclient.config.unreadable import why_unreadable
 
 _CONNECT_SLACK_S = 1.0  # the limits of whoever calls come first and have the better sentences
 _LIMIT_SLACK_S = 0.1
@@ -108,7 +111,7 @@ def build_engine(config: UpstreamConfig, *, speaks: Speaks, proxy_url: str) -> E
             return _build_httpx(config, speaks, proxy_url)
         return ReqwestEngine(_build_reqwest(config, speaks, proxy_url))
     except OSError as error:
-        raise SettingError([f"upstream.ca_file: {config.ca_file} cannot be read: {error.strerror or error}"]) from error
+        raise SettingError([f"upstream.ca_file: {config.ca_file} {why_unreadable(error)}"]) from error
     except (PyreqwestError, ValueError) as error:
         raise SettingError([f"upstream: the HTTP engine refuses ca_file or proxy: {_chain(error)}"]) from error
 

@@ -100,7 +100,7 @@ class Exchange:
         transport = self._transport
         transport.in_flight += 1
         try:
-            line = self._line = await transport.line()
+            line = self._line = await self._current_line()
             line.users += 1
             if line.shares and await line.admit(now_s=transport.clock.monotonic_s()):
                 response = await self._lead(line)
@@ -120,6 +120,17 @@ class Exchange:
     ) -> None:
         """End the exchange, finished or not."""
         await self._leave(error)
+
+    async def _current_line(self) -> Line:
+        """The line that carries calls; a new one if this node has another address than when it was made."""
+        transport = self._transport
+        line = await transport.line()
+        if line.has_moved(now_s=transport.clock.monotonic_s()):
+            transport.retire(line)
+            if not line.users:
+                await line.engine.aclose()
+            line = await transport.line()
+        return line
 
     async def _lead(self, line: Line) -> httpx.Response:
         """Send the first request over a connection that has to be made; tell the others how that went."""

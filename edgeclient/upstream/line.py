@@ -8,15 +8,21 @@ The proof that a connection stands is the request body: an engine asks for it wh
 leading request carries its body as a stream that tells when it is asked for (`ToldBody`), and every failure before that
 is certainly not billed. As long as one request is on the wire, or something was heard within a second, the connection
 is taken to stand and bodies are handed over whole, which costs a third less CPU.
+
+A connection does not survive a change of this node's address, and nothing tells it: so who uses a line looks now and
+then whether the address is still the one that it was made from.
 """
 
 import asyncio
 from enum import Enum
+from math import inf
 
 from edgeclient.core.errors import CallError
 from edgeclient.upstream.engines import Engine
+from edgeclient.upstream.source_address import source_addresses
 
 _FRESH_S = 1.0
+_LOOK_EVERY_S = 0.2  # it costs less than 100 us
 
 
 class Dial(Enum):
@@ -39,7 +45,18 @@ class Line:
         heard_s: When the last byte came, on the monotonic clock; 0.0: never, or the connection broke since.
     """
 
-    __slots__ = ("_dial", "engine", "heard_s", "negotiates", "on_wire", "retired", "shares", "users")
+    __slots__ = (
+        "_dial",
+        "_look_at_s",
+        "_sources",
+        "engine",
+        "heard_s",
+        "negotiates",
+        "on_wire",
+        "retired",
+        "shares",
+        "users",
+    )
 
     def __init__(self, engine: Engine, *, shares: bool, negotiates: bool = False) -> None:
         self.engine = engine
@@ -50,6 +67,8 @@ class Line:
         self.on_wire = 0
         self.heard_s = 0.0
         self._dial: asyncio.Future[CallError | Dial] | None = None
+        self._look_at_s = -inf
+        self._sources = source_addresses()
 
     def __repr__(self) -> str:
         traits = "negotiates" if self.negotiates else "shared" if self.shares else "not shared"
@@ -75,6 +94,18 @@ class Line:
             if outcome is Dial.STANDS:
                 return False
         return False
+
+    def has_moved(self, *, now_s: float) -> bool:
+        """This node speaks from another address than when the line was made: its connection is dead, or soon will be.
+
+        A way that is gone altogether says nothing: it may come back with the address that it had.
+        """
+        if now_s < self._look_at_s:
+            return False
+        self._look_at_s = now_s + _LOOK_EVERY_S
+        before, now = self._sources, source_addresses()
+        self._sources = before | now
+        return any(before.get(family, source) != source for family, source in now.items())
 
     def settle(self, outcome: CallError | Dial) -> None:
         """Tell the others how connecting ended."""

@@ -12,7 +12,8 @@ from upstream_end import ENGINES, UpstreamEnd
 
 from edgeclient.config.setting import SettingError
 from edgeclient.core.errors import Blocked, Unavailable
-from edgeclient.simulator import CertificateMode, Simulator, SimulatorConfig
+from edgeclient.simulator import CertificateMode, Fault, Simulator, SimulatorConfig
+from edgeclient.upstream import line as lines
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -242,3 +243,24 @@ def test_ca_file_that_is_missing_or_nonsense_is_a_mistake_in_the_settings(engine
     for path in (tmp_path / "missing.pem", nonsense):
         with pytest.raises(SettingError, match="ca_file"):
             UpstreamEnd(ca_file=str(path), engine=engine)
+
+
+async def test_node_with_a_new_address_takes_a_new_connection_and_leaves_the_calls_on_the_old_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    present = {2: "192.168.1.20"}
+    monkeypatch.setattr(lines, "source_addresses", lambda: dict(present))
+    async with Simulator() as sim, UpstreamEnd(sim) as end:
+        monkeypatch.setattr(lines, "_LOOK_EVERY_S", 0.0)
+        await end.ask(builders.call())
+        sim.faults.add(Fault(kind="delay_headers", delay_s=0.3, count=1))
+        before = asyncio.ensure_future(end.ask(builders.call()))
+        await sim.ledger.wait_until(lambda: sim.ledger.totals.requests == 2)
+        present[2] = "10.64.3.9"
+        after = await end.ask(builders.call())
+        moved = sim.stats.connections_accepted
+
+        assert after.response.message.content
+        assert (await before).response.message.content
+        assert (2, 2) == (moved, sim.stats.connections_accepted)
+        assert [1, 1, 2] == [entry.connection for entry in sim.ledger.entries]
