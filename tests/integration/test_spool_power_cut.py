@@ -7,6 +7,7 @@ More rounds: `SPOOL_ROUNDS=2000 pytest tests/integration/test_spool_power_cut.py
 import asyncio
 import os
 import random
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -123,7 +124,10 @@ async def _rounds(root: Path, *, synchronous: str, rounds: int) -> Found:
     total = Found()
     calls = await _calls(root / "whole", synchronous=synchronous)
     for seed in range(rounds):
-        found = await _round(seed, root / str(seed), synchronous=synchronous, calls=calls)
+        folder = root / str(seed)
+        found = await _round(seed, folder, synchronous=synchronous, calls=calls)
+        if not (found.lost or found.altered or found.damaged):
+            shutil.rmtree(folder)  # 100,000 of them are 60 GB
         for name in ("lost", "altered", "damaged", "told", "unsynced"):
             setattr(total, name, getattr(total, name) + getattr(found, name))
     return total
