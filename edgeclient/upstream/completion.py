@@ -21,17 +21,15 @@ from edgeclient.core.route_events import RetryAfterCapped
 from edgeclient.core.thinking import thinks
 from edgeclient.policy.pricing import Prices
 from edgeclient.upstream.answer import Completion, decode_answer
-from edgeclient.upstream.exchange import Incoming, Outgoing
-from edgeclient.upstream.failures import failure, parse_error, parse_retry_after
+from edgeclient.upstream.exchange import FIRST_ERROR_STATUS, Incoming, Outgoing
 from edgeclient.upstream.patience import Patience
+from edgeclient.upstream.refusal import refusal
 from edgeclient.upstream.request_codec import encode_request, wants_stream
 from edgeclient.upstream.stream import StreamDecoder
 from edgeclient.upstream.transport import Transport
 from edgeclient.upstream.uplink import UplinkWatch
 from edgeclient.v1 import chat_pb2
 
-_FIRST_ERROR_STATUS = 300  # a redirect is no answer either
-_ERROR_BODY_BYTES = 64 * 1024
 _ON_THE_WIRE = 64  # a token in its event of JSON, against the token alone: the decoder counts the text, this the bytes
 
 
@@ -110,7 +108,7 @@ class Upstream:
     def _told(self, attempt: "_Attempt", error: CallError) -> None:
         """What a failed attempt shows of the way: an error is an answer, and a caller's deadline shows nothing."""
         portal = error.reason == Reason.ERROR_REASON_UPLINK_OFFLINE
-        if attempt.http_status >= _FIRST_ERROR_STATUS and not portal:
+        if attempt.http_status >= FIRST_ERROR_STATUS and not portal:
             self._uplink.answered()
         elif error.reason in _LOST or (not attempt.http_status and error.reason in _NOT_REACHED):
             self._uplink.lost(error.reason_name, error.summary)
@@ -224,8 +222,10 @@ class _Attempt:
             self.http_status = incoming.status
             self.protocol = incoming.protocol
             self.first_byte_s = self._upstream.clock.monotonic_s() - self.begun_s
-            if incoming.status >= _FIRST_ERROR_STATUS:
-                raise await self._refusal(incoming)
+            if incoming.is_refusal:
+                wall_s = self._upstream.clock.wall_s()
+                error, self.upstream_code = await refusal(incoming, wall_s=wall_s, capped=self._upstream.capped)
+                raise error
             completion = await (self._read_pieces(incoming) if self._streamed else self._read_whole(incoming))
             response = completion.response
             response.target = self.call.target
@@ -235,21 +235,6 @@ class _Attempt:
     def _on_sent(self) -> None:
         self.sent_s = self._upstream.clock.monotonic_s()
         self._patience.sent()
-
-    async def _refusal(self, incoming: Incoming) -> CallError:
-        """The error that a status above 299 means."""
-        pieces: list[bytes] = []
-        size = 0
-        while size < _ERROR_BODY_BYTES and (piece := await incoming.read()):
-            pieces.append(piece[: _ERROR_BODY_BYTES - size])
-            size += len(piece)
-        error = parse_error(
-            http_status=incoming.status, content_type=incoming.header("content-type"), body=b"".join(pieces)
-        )
-        self.upstream_code = error.code
-        wall_s = self._upstream.clock.wall_s()
-        retry_after_s = parse_retry_after(incoming.header, wall_s=wall_s, capped=self._upstream.capped)
-        return failure(error, retry_after_s=retry_after_s)
 
     async def _read_whole(self, incoming: Incoming) -> Completion:
         pieces: list[bytes] = []

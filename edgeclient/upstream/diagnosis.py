@@ -25,7 +25,6 @@ from edgeclient.upstream.wire import UNREADABLE
 
 ALPN = ("h2", "http/1.1")
 _BODY_BYTES = 4 * 1024 * 1024  # a large relay lists a thousand models with all their facts
-_FIRST_ERROR_STATUS = 300
 _DATE_STEP_S = 1.0  # the header has whole seconds
 
 
@@ -100,7 +99,7 @@ class FreeCalls:
                 asyncio.timeout(limit_s),
                 transport.exchange(Outgoing(method="GET", path="/models", limit_s=limit_s)) as incoming,
             ):
-                body = await _whole(incoming)
+                body = await incoming.read_until(_BODY_BYTES)
                 duration_s = self._clock.monotonic_s() - begun_s
                 return _told(incoming, body, duration_s=duration_s, wall_s=begun_wall_s + duration_s / 2)
         except TimeoutError:
@@ -132,17 +131,10 @@ def unverified() -> ssl.SSLContext:
     return context
 
 
-async def _whole(incoming: Incoming) -> bytes:
-    body = bytearray()
-    while len(body) < _BODY_BYTES and (piece := await incoming.read()):
-        body += piece
-    return bytes(body)
-
-
 def _told(incoming: Incoming, body: bytes, *, duration_s: float, wall_s: float) -> FreeAnswer:
     content_type = incoming.header("content-type")
     reason = problem = ""
-    if incoming.status >= _FIRST_ERROR_STATUS or "html" in content_type.lower():
+    if incoming.is_refusal or "html" in content_type.lower():
         error = failure(parse_error(http_status=incoming.status, content_type=content_type, body=body))
         reason, problem = error.reason_name, error.summary
     return FreeAnswer(

@@ -20,6 +20,7 @@ from edgeclient.upstream.engines import ToldBody, WholeBody
 from edgeclient.upstream.line import Dial, Line
 
 # httpx's engine leaks the socket if it is cancelled in a TLS handshake; ended by its own limit it does not.
+FIRST_ERROR_STATUS = 300  # a redirect is no answer either
 _OWN_LIMIT_FIRST_S = 0.03
 
 
@@ -225,6 +226,11 @@ class Incoming:
         self.status = response.status_code
         self.protocol = transport.heard(line, response)
 
+    @property
+    def is_refusal(self) -> bool:
+        """It is no success; a redirect is none either."""
+        return self.status >= FIRST_ERROR_STATUS
+
     def header(self, name: str) -> str:
         """Value of a header; "" if there is none."""
         return str(self._response.headers.get(name, ""))
@@ -245,3 +251,15 @@ class Incoming:
             raise self._transport.fault(error, unsent=False) from error
         self._line.heard_s = self._transport.clock.monotonic_s()
         return chunk
+
+    async def read_until(self, size_bytes: int) -> bytes:
+        """The pieces of the body until they are so many bytes, the last one whole, or until its end.
+
+        Raises:
+            CallError: The connection or the stream broke.
+        """
+        pieces: list[bytes] = []
+        while size_bytes > 0 and (piece := await self.read()):
+            pieces.append(piece)
+            size_bytes -= len(piece)
+        return b"".join(pieces)

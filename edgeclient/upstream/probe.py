@@ -21,7 +21,6 @@ from edgeclient.upstream.failures import failure, parse_error
 from edgeclient.upstream.transport import Transport
 from edgeclient.upstream.uplink import UplinkWatch
 
-_FIRST_ERROR_STATUS = 300
 _UNAUTHORIZED = (401, 403)
 _BODY_BYTES = 64 * 1024
 _JITTER = 0.25
@@ -110,11 +109,9 @@ class Probe:
 
         Any answer of the provider will do, an endpoint without `/models` (404) included; a sign-in page will not.
         """
-        body = b""
-        while len(body) < _BODY_BYTES and (piece := await incoming.read()):
-            body += piece
+        body = await incoming.read_until(_BODY_BYTES)
         content_type = incoming.header("content-type")
-        if incoming.status < _FIRST_ERROR_STATUS and "html" not in content_type:
+        if not incoming.is_refusal and "html" not in content_type:
             self._credentials("")
             self._uplink.probe_answered()
             return "", ""

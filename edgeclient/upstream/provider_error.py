@@ -22,7 +22,9 @@ WEB_PAGE = "text/html"
 EVENTS = (b"data:", b"event:", b"id:", b":")
 """How a body begins that holds server-sent events."""
 
-_LIMIT_BYTES = 64 * 1024  # errors are short; what is longer is read up to here
+ERROR_BODY_BYTES = 64 * 1024
+"""Errors are short; what is longer is read up to here."""
+
 _CODE_CHARACTERS = 100
 _MESSAGE_CHARACTERS = 300
 _KEY = re.compile(r"\b(?:sk-|cr_)[\w*.-]+|\bBearer\s+[^\s\"',;]+", re.IGNORECASE)
@@ -50,7 +52,7 @@ class ProviderError:
 
 def parse_error(*, http_status: int, content_type: str, body: bytes) -> ProviderError:
     """Find the error in an answer, or in the data of one event of a stream. Never raises."""
-    body = body[:_LIMIT_BYTES].removeprefix(b"\xef\xbb\xbf").strip()
+    body = body[:ERROR_BODY_BYTES].removeprefix(b"\xef\xbb\xbf").strip()
     nothing = ProviderError(http_status=http_status)
     if body.startswith(EVENTS):
         return _from_events(body, nothing)

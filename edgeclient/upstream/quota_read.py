@@ -29,7 +29,6 @@ AFTER_FAILURE_S = 300.0
 _PAGE_SIZE = 200
 _MOST_PAGES = 20
 _MOST_BYTES = 4 * 1024 * 1024
-_FIRST_ERROR_STATUS = 300
 _MINUTE_S = 60
 _WORKSPACE_HOST = re.compile(r"(?!trial\.|token-plan\.)[\w-]+\.[\w-]+\.maas\.aliyuncs\.com")
 
@@ -138,15 +137,14 @@ class QuotaReader:
 
     async def _page(self, number: int) -> bytes:
         path = f"/api/v1/quotas?page_no={number}&page_size={_PAGE_SIZE}"
-        config, body = self._config, b""
+        config = self._config
         async with (
             asyncio.timeout(config.connect_timeout_s + config.headers_timeout_s),
             self._transport.exchange(Outgoing(method="GET", path=path, at_root=True)) as incoming,
         ):
-            while len(body) < _MOST_BYTES and (piece := await incoming.read()):
-                body += piece
+            body = await incoming.read_until(_MOST_BYTES)
             content_type = incoming.header("content-type")
-            if incoming.status >= _FIRST_ERROR_STATUS or "html" in content_type:
+            if incoming.is_refusal or "html" in content_type:
                 raise failure(parse_error(http_status=incoming.status, content_type=content_type, body=body))
         return body
 

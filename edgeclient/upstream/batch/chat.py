@@ -16,13 +16,11 @@ from edgeclient.core.half_price import FinishAnswer
 from edgeclient.core.ports import Clock, Observe
 from edgeclient.upstream.answer import decode_answer
 from edgeclient.upstream.exchange import Incoming, Outgoing
-from edgeclient.upstream.failures import failure, parse_error, parse_retry_after, unreadable
+from edgeclient.upstream.failures import unreadable
 from edgeclient.upstream.patience import Patience
+from edgeclient.upstream.refusal import refusal
 from edgeclient.upstream.request_codec import encode_request
 from edgeclient.upstream.transport import Transport
-
-_FIRST_ERROR_STATUS = 300
-_ERROR_BODY_BYTES = 64 * 1024
 
 
 class BatchChat:
@@ -95,6 +93,7 @@ class BatchChat:
             raise RuntimeError("the validation stage sets the model of every call")
         patience = Patience(self._config, call=call, now_s=begun_s, streamed=False)
         sent_s: list[float] = []
+        most_bytes = self._config.max_response_bytes
 
         def sent() -> None:
             sent_s.append(self._clock.monotonic_s())
@@ -111,9 +110,12 @@ class BatchChat:
         try:
             async with patience, self._transport.exchange(outgoing) as incoming:
                 seen.append(incoming)
-                body = await self._body(incoming)
-                if incoming.status >= _FIRST_ERROR_STATUS:
-                    raise self._refusal(incoming, body)
+                if incoming.is_refusal:
+                    error, _ = await refusal(incoming, wall_s=self._clock.wall_s())
+                    raise error
+                body = await incoming.read_until(most_bytes + 1)
+                if len(body) > most_bytes:
+                    raise unreadable(f"it is longer than upstream.max_response_bytes, {most_bytes}")
                 request_id = incoming.header("x-request-id")
         finally:
             if sent_s:
@@ -121,19 +123,3 @@ class BatchChat:
         response = decode_answer(body, model=call.model, include_reasoning=True).response
         self._observe(self._finish(call, response))
         return Reply(response=response, upstream_request_id=request_id)
-
-    async def _body(self, incoming: Incoming) -> bytes:
-        refused = incoming.status >= _FIRST_ERROR_STATUS
-        most_bytes = _ERROR_BODY_BYTES if refused else self._config.max_response_bytes
-        body = b""
-        while piece := await incoming.read():
-            body += piece
-            if len(body) > most_bytes:
-                if refused:
-                    return body[:most_bytes]
-                raise unreadable(f"it is longer than upstream.max_response_bytes, {most_bytes}")
-        return body
-
-    def _refusal(self, incoming: Incoming, body: bytes) -> CallError:
-        error = parse_error(http_status=incoming.status, content_type=incoming.header("content-type"), body=body)
-        return failure(error, retry_after_s=parse_retry_after(incoming.header, wall_s=self._clock.wall_s()))

@@ -25,7 +25,8 @@ from edgeclient.upstream.answer import decode_answer
 from edgeclient.upstream.batch.form import form
 from edgeclient.upstream.batch.wire import BATCH, BATCHES, ENCODER, FILE, RESULT, Fault, ResultLine, batch_of
 from edgeclient.upstream.exchange import Incoming, Outgoing
-from edgeclient.upstream.failures import ProviderError, failure, parse_error, parse_retry_after, unreadable
+from edgeclient.upstream.failures import ProviderError, failure, parse_error, unreadable
+from edgeclient.upstream.refusal import refusal
 from edgeclient.upstream.request_codec import encode_request
 from edgeclient.upstream.transport import Transport
 from edgeclient.upstream.wire import UNREADABLE
@@ -33,10 +34,8 @@ from edgeclient.v1 import chat_pb2
 
 T = TypeVar("T")
 ENDPOINT = "/v1/chat/completions"
-_FIRST_ERROR_STATUS = 300
 _NOT_FOUND = 404
 _OK = 200
-_ERROR_BODY_BYTES = 64 * 1024
 _MOST_BYTES = 4 * 1024 * 1024
 _LONGEST_LINE_BYTES = 64 * 1024 * 1024
 _PAGE = 100
@@ -154,7 +153,7 @@ class FileBatches:
         try:
             async with asyncio.timeout(self._small_s):
                 incoming = await stack.enter_async_context(self._transport.exchange(outgoing))
-                if incoming.status >= _FIRST_ERROR_STATUS:
+                if incoming.is_refusal:
                     raise await self._refusal(incoming)
         except TimeoutError:
             raise _late(self._small_s) from None
@@ -170,28 +169,20 @@ class FileBatches:
     async def _ask(self, outgoing: Outgoing, *, limit_s: float = 0.0, absent_is_fine: bool = False) -> bytes:
         """The body of the answer."""
         limit_s = limit_s or self._small_s
-        pieces: list[bytes] = []
-        size = 0
         try:
             async with asyncio.timeout(limit_s), self._transport.exchange(outgoing) as incoming:
-                if incoming.status >= _FIRST_ERROR_STATUS and not (absent_is_fine and incoming.status == _NOT_FOUND):
+                if incoming.is_refusal and not (absent_is_fine and incoming.status == _NOT_FOUND):
                     raise await self._refusal(incoming)
-                while piece := await incoming.read():
-                    size += len(piece)
-                    if size > _MOST_BYTES:
-                        raise unreadable(f"it is longer than {_MOST_BYTES} bytes")
-                    pieces.append(piece)
+                body = await incoming.read_until(_MOST_BYTES + 1)
         except TimeoutError:
             raise _late(limit_s) from None
-        return b"".join(pieces)
+        if len(body) > _MOST_BYTES:
+            raise unreadable(f"it is longer than {_MOST_BYTES} bytes")
+        return body
 
     async def _refusal(self, incoming: Incoming) -> CallError:
-        body = b""
-        while len(body) < _ERROR_BODY_BYTES and (piece := await incoming.read()):
-            body += piece
-        error = parse_error(http_status=incoming.status, content_type=incoming.header("content-type"), body=body)
-        wall_s = self._transport.clock.wall_s()
-        return failure(error, retry_after_s=parse_retry_after(incoming.header, wall_s=wall_s))
+        error, _ = await refusal(incoming, wall_s=self._transport.clock.wall_s())
+        return error
 
     @property
     def _small_s(self) -> float:
