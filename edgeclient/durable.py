@@ -115,8 +115,9 @@ def durable(
     feed = JobFeed(spool)
     idempotency = Idempotency(roads.ordinary, feed, config.spool, uplink=uplink, clock=clock)
 
-    parts = partial(Drainer, admit=admit, uplink=uplink, rebooted=lambda: spool.rebooted)
-    drain = partial(parts, observe=observe, clock=clock, rng=rng)
+    drain = partial(
+        Drainer, admit=admit, uplink=uplink, rebooted=lambda: spool.rebooted, observe=observe, clock=clock, rng=rng
+    )
     drainers = {"drainer": drain(roads.ordinary, send=send, places=places, config=config.spool)}
     if half_price is not None and half_price.chat is not None:
         held = Reservations(quota, demand=partial(demands.demand, batch=True), spent=demands.spent)

@@ -18,7 +18,7 @@ from edgeclient.config.schema import Config
 from edgeclient.config.setting import SettingError
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.jobs import Job
-from edgeclient.spool.job_view import View, view_of_row, view_of_stats
+from edgeclient.spool.job_view import View, view_of_retried, view_of_row, view_of_stats
 
 _OPTIONS = (
     click.option(
@@ -147,7 +147,7 @@ class FilesDoor:
             raise NotDoneError(str(error)) from None
         if retried is None:
             return None
-        return view_of_row(retried.job) | {"retry_of": retried.job_id, "was": retried.was.name.lower()}
+        return view_of_retried(retried.job, retry_of=retried.job_id, was=retried.was)
 
     async def counted(self) -> View:
         """All counts."""

@@ -13,9 +13,9 @@ from typing import Any
 from edgeclient.cli.bars import bars
 from edgeclient.cli.text_table import table
 from edgeclient.core.accounts import SUMS, UsageRow
+from edgeclient.policy.budget import NANOS
 
 GROUPS = ("caller", "model", "day")
-NANOS = 1_000_000_000
 _EPOCH = date(1970, 1, 1)
 _MOST_BARS = 25
 _PLAIN_BELOW = 100_000

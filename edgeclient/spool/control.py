@@ -12,7 +12,6 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,10 +114,9 @@ class ControlSocket:
             raise RuntimeError("a connection is served in a task")
         self._guests.add(guest)
         try:
-            if _peer_uid(writer) in (0, os.geteuid()):
-                await self._serve(reader, writer)
-        except (OSError, ValueError):  # it has left, or sent a line beyond all measure
-            pass
+            with suppress(OSError, ValueError):  # it has left, or sent a line beyond all measure
+                if _peer_uid(writer) in (0, os.geteuid()):
+                    await self._serve(reader, writer)
         finally:
             self._guests.discard(guest)
             writer.close()
@@ -198,7 +196,9 @@ class ControlSocket:
         retried = await self._do(Desk.retry, asked["job_id"])
         if retried is None:
             return None
-        return _view(retried.job) | {"retry_of": retried.job_id, "was": retried.was.name.lower()}
+        from edgeclient.spool.job_view import view_of_retried  # noqa: PLC0415  see `_view`
+
+        return view_of_retried(retried.job, retry_of=retried.job_id, was=retried.was)
 
     async def _stats(self, _asked: Arguments) -> Any:
         from edgeclient.spool.job_view import view_of_stats  # noqa: PLC0415  see `_view`
@@ -213,7 +213,7 @@ class ControlSocket:
 
     async def _do(self, operation: Callable[..., Any], /, *values: Any, **named: Any) -> Any:
         """The result of an operation of the desk, after its commit."""
-        return await self._spool.operate(lambda session: partial(operation, Desk(session))(*values, **named))
+        return await self._spool.operate(lambda session: operation(Desk(session), *values, **named))
 
 
 def _view(job: Job) -> dict[str, Any]:

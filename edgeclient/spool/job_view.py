@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from edgeclient.core.jobs import Job, SpoolStats
+from edgeclient.core.jobs import Job, JobState, SpoolStats
 from edgeclient.v1 import chat_pb2
 
 View = dict[str, Any]
@@ -39,6 +39,11 @@ def view_of_row(job: Job) -> View:
     parts: Mapping[str, Message | None] = {"request": job.request, "response": job.response, "error": job.error}
     view |= {name: _message(part) for name, part in parts.items() if part is not None}
     return {name: value for name, value in view.items() if value != ""}
+
+
+def view_of_retried(job: Job, *, retry_of: str, was: JobState) -> View:
+    """What is sent again, instead of which job, and the state that this one was in."""
+    return view_of_row(job) | {"retry_of": retry_of, "was": was.name.lower()}
 
 
 def view_of_stats(stats: SpoolStats) -> View:
