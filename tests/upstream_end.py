@@ -18,8 +18,6 @@ from edgeclient.upstream.exchange import Outgoing
 from edgeclient.upstream.transport import Transport
 from edgeclient.upstream.uplink import UplinkWatch
 
-ENGINES = ("reqwest", "httpx")
-
 
 class RealClock:
     """The clocks of this machine."""

@@ -23,8 +23,9 @@ from edgeclient.config.targets import TargetSettings
 from edgeclient.core.ports import KeySource
 from edgeclient.runtime import SystemClock
 from edgeclient.upstream.connection_fault import Peer
-from edgeclient.upstream.diagnosis import FreeAnswer, FreeCalls, trusted
+from edgeclient.upstream.diagnosis import FreeAnswer, FreeCalls
 from edgeclient.upstream.proxy import proxy_url
+from edgeclient.upstream.trust import trusted
 
 _KEY_S = 1.0
 _TLS_S = 4.0

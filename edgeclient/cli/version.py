@@ -27,7 +27,7 @@ def facts() -> dict[str, str]:
         "grpcio": _version("grpcio"),
         "protobuf": _version("protobuf"),
         "protobuf_implementation": api_implementation.Type(),
-        "http_engine": f"pyreqwest {_version('pyreqwest')}",
+        "http_engine": f"h2 {_version('h2')}",
         "event_loop": f"uvloop {_version('uvloop')}",
         "executable": sys.executable,
     }

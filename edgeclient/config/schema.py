@@ -125,9 +125,6 @@ class UpstreamConfig(Section):
         False, "The endpoint is a server of your own that wants no API key; none is sent, and it may be http."
     )
     http1: bool = setting(False, "Permit HTTP/1.1 where the endpoint does not speak HTTP/2.")
-    engine: str = setting(
-        "reqwest", "HTTP engine: reqwest (Rust, fast) or httpx (Python).", choices=("reqwest", "httpx")
-    )
     ca_file: str = setting("", "PEM file with a private CA to trust beside the public ones.")
     proxy: str = setting(
         "environment", "Proxy: environment (HTTPS_PROXY, NO_PROXY), none, or a URL such as http://proxy:3128."

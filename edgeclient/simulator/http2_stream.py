@@ -150,8 +150,8 @@ class Http2Stream:
     def client_left(self) -> None:
         """The stream or the connection is gone: stop the handler at once."""
         self._leave()
-        if self.task is not None:
-            self.task.cancel()
+        if self.task is not None:  # in its turn: cancelled before its first step it would leave the ledger open
+            self.task.get_loop().call_soon(self.task.cancel)
 
     def _leave(self) -> None:
         if not self._gone:

@@ -214,7 +214,6 @@ class _Attempt:
             body=encode_request(self.call.request, self.model, stream=self._streamed, name=self.name),
             streamed=self._streamed,
             request_id=self.call.id,
-            limit_s=self._patience.limit_s,
             on_sent=self._on_sent,
         )
         async with self._patience, self._upstream.transport.exchange(outgoing) as incoming:

@@ -1,8 +1,9 @@
 """What a broken connection means: one table, from the words of TLS, sockets and HTTP/2 to a sentence and its class.
 
-The engines tell causes only as text, so the table reads text; every row was seen with a real peer and is tested with
-one. Two questions decide the class. Was the request certainly not processed? Then `Unavailable`: trying again costs
-nothing. Can it ever work without a person? If not, `Blocked`. What is left went out and is lost: `Uncertain`.
+TLS, sockets and httpx tell causes only as text, so the table reads text; every row was seen with a real peer and is
+tested with one. Two questions decide the class. Was the request certainly not processed? Then `Unavailable`: trying
+again costs nothing. Can it ever work without a person? If not, `Blocked`. What is left went out and is lost:
+`Uncertain`.
 
 A fault while connecting is UPLINK_OFFLINE if the way is at fault (DNS, no route, silence, the proxy), and
 UPSTREAM_UNAVAILABLE if something at the other end answered and was wrong. Sentences name host and port, never the key.
@@ -18,8 +19,8 @@ _OFFLINE = Reason.ERROR_REASON_UPLINK_OFFLINE
 _UNAVAILABLE = Reason.ERROR_REASON_UPSTREAM_UNAVAILABLE
 _INTERRUPTED = Reason.ERROR_REASON_UPSTREAM_INTERRUPTED
 
-_THROUGH_PROXY = re.compile(r"tunnel error: failed to create underlying connection|proxyerror")
-_WHILE_CONNECTING = re.compile(r"client error \(connect\)|^connect(error|timeout)|^proxyerror")
+_THROUGH_PROXY = re.compile(r"to the proxy: |^proxyerror")
+_WHILE_CONNECTING = re.compile(r"^connect(error|timeout)|^proxyerror|^nohttp2")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,47 +57,46 @@ class _Row:
 _TABLE = (
     # -- certificates
     _Row(
-        r"certificate (has )?expired",
+        r"certificate has expired",
         Unavailable,
         _UNAVAILABLE,
         "the certificate of {peer} has expired; check the clock of this node, then tell whoever runs {peer}",
     ),
     _Row(
-        r"not (yet valid|valid yet)",
+        r"certificate is not yet valid",
         Unavailable,
         _UNAVAILABLE,
         "the certificate of {peer} is not yet valid; check the clock of this node",
     ),
     _Row(
-        r"not valid for name|hostname mismatch|ip address mismatch",
+        r"hostname mismatch|ip address mismatch",
         Unavailable,
         _UNAVAILABLE,
         "the certificate of {peer} is for another host; check upstream.base_url, and whether the network wants"
         " a sign-in or intercepts TLS",
     ),
     _Row(
-        r"unknownissuer|unable to get (local )?issuer|self[- ]signed",
+        r"unable to get (local )?issuer|self[- ]signed",
         Unavailable,
         _UNAVAILABLE,
         "the certificate of {peer} comes from a CA that this node does not trust; set upstream.ca_file if it is a"
         " private one",
     ),
     _Row(
-        r"invalid peer certificate|certificate_verify_failed",
+        r"certificate_verify_failed",
         Unavailable,
         _UNAVAILABLE,
         "the certificate of {peer} is not acceptable ({cause})",
     ),
     # -- protocols
     _Row(
-        r"noapplicationprotocol|no_application_protocol|no application protocol|frame with invalid size"
-        r"|http_1_1_required|requires http/1\.1|invalid http/2 preamble|received overlong frame",
+        r"no_application_protocol|no application protocol|http_1_1_required|received overlong frame",
         Blocked,
         _UNAVAILABLE,
         "{peer} does not speak HTTP/2; set upstream.http1 = true",
     ),
     _Row(
-        r"corrupt message|wrong[_ ]version[_ ]number|record layer failure|not_tls|packet length too long",
+        r"wrong[_ ]version[_ ]number|record layer failure|packet length too long",
         Unavailable,
         _UNAVAILABLE,
         "{peer} does not speak TLS; check scheme and port of upstream.base_url, and whether the network wants a"
@@ -104,21 +104,21 @@ _TABLE = (
     ),
     # -- the proxy
     _Row(
-        r"proxy authorization required|^proxyerror.*\b407\b",
+        r"^proxyerror.*\b407\b",
         Unavailable,
         _OFFLINE,
         "the proxy {proxy} wants a user and a password; set HTTPS_PROXY to http://user:password@host:port and leave"
         " upstream.proxy = environment",
     ),
     _Row(
-        r"tunnel error: unsuccessful|^proxyerror",
+        r"^proxyerror",
         Unavailable,
         _OFFLINE,
         "the proxy {proxy} refuses to connect to {peer}; ask whoever runs it to permit that, or set upstream.proxy",
     ),
     # -- the way
     _Row(
-        r"dns error|name or service not known|name resolution|nodename nor servname|no address associated|getaddrinfo",
+        r"name or service not known|name does not resolve|name resolution|no address associated|try again",
         Unavailable,
         _OFFLINE,
         "the name of {end} cannot be resolved; check the connection and the DNS of this node",
@@ -137,7 +137,7 @@ _TABLE = (
     ),
     # -- requests that were certainly not processed
     _Row(
-        r"refused stream|streamreset.*error_code:7\b|connection error received: not a result of an error",
+        r"^notprocessed",
         Unavailable,
         _UNAVAILABLE,
         "{peer} turned the request away without processing it",

@@ -1,8 +1,7 @@
 """Asks the provider what costs nothing, over the daemon's own engine, for somebody who wants to know what is wrong.
 
 `GET /models` passes the same DNS, TCP, TLS, proxy and key as a chat and is not billed; here its whole answer is told:
-status, protocol, the provider's clock, the models, the time it took. What trusts a certificate is here too, because
-that is a fact of the engine: Rust's asks the platform, httpx brings certifi.
+status, protocol, the provider's clock, the models, the time it took.
 """
 
 import asyncio
@@ -12,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-import httpx
 from msgspec.json import decode
 
 from edgeclient.config.schema import UpstreamConfig
@@ -97,7 +95,7 @@ class FreeCalls:
         try:
             async with (
                 asyncio.timeout(limit_s),
-                transport.exchange(Outgoing(method="GET", path="/models", limit_s=limit_s)) as incoming,
+                transport.exchange(Outgoing(method="GET", path="/models")) as incoming,
             ):
                 body = await incoming.read_until(_BODY_BYTES)
                 duration_s = self._clock.monotonic_s() - begun_s
@@ -108,19 +106,6 @@ class FreeCalls:
         except CallError as error:
             reason, problem = error.reason_name, error.summary
         return FreeAnswer(reason=reason, problem=problem, duration_s=self._clock.monotonic_s() - begun_s)
-
-
-def trusted(config: UpstreamConfig) -> ssl.SSLContext:
-    """A context that trusts as the engine does.
-
-    Raises:
-        OSError: `ca_file` cannot be read, or holds no certificate (`ssl.SSLError`).
-    """
-    context = httpx.create_ssl_context(trust_env=False) if config.engine == "httpx" else ssl.create_default_context()
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # Python's own idea since 3.13, no engine shares it
-    if config.ca_file:
-        context.load_verify_locations(cafile=config.ca_file)
-    return context
 
 
 def unverified() -> ssl.SSLContext:

@@ -90,13 +90,6 @@ class Patience:
         except TimeoutError:
             raise self._ran_out() from None
 
-    @property
-    def limit_s(self) -> float | None:
-        """Seconds until the last limit, as known before the request leaves; None: there is none."""
-        if self._call.joinable:
-            return self._config.total_timeout_s
-        return max(0.0, min(self._deadline_s - self._loop.time(), self._config.total_timeout_s))
-
     def sent(self) -> None:
         """The request leaves."""
         now_s = self._loop.time()

@@ -8,10 +8,12 @@ route that answers.
 """
 
 import socket
+from math import inf
 from typing import Final
 
 _DESTINATIONS: Final = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 _PORT: Final = 9  # discard
+LOOK_EVERY_S = 0.2  # it costs less than 100 us
 
 
 def source_addresses() -> dict[int, str]:
@@ -25,3 +27,30 @@ def source_addresses() -> dict[int, str]:
         except OSError:
             continue  # no route, or a machine without this family
     return found
+
+
+class SourceWatch:
+    """Whether this node still speaks from the address that a connection was made from."""
+
+    __slots__ = ("_look_at_s", "_sources")
+
+    def __init__(self) -> None:
+        self._look_at_s = -inf
+        self._sources = source_addresses()
+
+    def look(self) -> None:
+        """A connection is made now: its address is the one to compare with."""
+        self._sources = source_addresses()
+
+    def has_moved(self, *, now_s: float) -> bool:
+        """This node speaks from another address than before: its connections are dead, or soon will be.
+
+        Told once for each move. A way that is gone altogether says nothing: it may come back with the address that it
+        had.
+        """
+        if now_s < self._look_at_s:
+            return False
+        self._look_at_s = now_s + LOOK_EVERY_S
+        before, now = self._sources, source_addresses()
+        self._sources = before | now
+        return any(before.get(family, source) != source for family, source in now.items())

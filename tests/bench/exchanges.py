@@ -51,7 +51,6 @@ def through_transport(base_url: str, ca_file: str) -> Ask:
             body=_BODIES[streamed],
             streamed=streamed,
             request_id=_REQUEST_ID,
-            limit_s=_LIMIT_S,
         )
         async with transport.exchange(outgoing) as incoming:
             while piece := await incoming.read():

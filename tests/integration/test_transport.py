@@ -1,10 +1,11 @@
-"""The transport against the simulated cloud: real HTTP/2 and TLS, both engines where both promise it."""
+"""The transport against the simulated cloud: real HTTP/2 and TLS."""
 
 import asyncio
+import time
 
 import builders
 import pytest
-from upstream_end import ENGINES, UpstreamEnd
+from upstream_end import UpstreamEnd
 
 from edgeclient.core.call import Delta
 from edgeclient.core.deadline import Deadline
@@ -16,13 +17,8 @@ from edgeclient.upstream.exchange import Outgoing
 MODELS = Outgoing(method="GET", path="/models")
 
 
-@pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-async def test_fifty_cold_calls_share_one_connection(engine: str) -> None:
-    async with Simulator(SimulatorConfig(ttft_ms=20)) as sim, UpstreamEnd(sim, engine=engine) as end:
+async def test_fifty_cold_calls_share_one_connection() -> None:
+    async with Simulator(SimulatorConfig(ttft_ms=20)) as sim, UpstreamEnd(sim) as end:
         replies = await asyncio.gather(*(end.ask(builders.call()) for _ in range(50)))
 
         assert 50 == len(replies)
@@ -45,8 +41,8 @@ async def test_a_hundred_calls_after_the_connection_broke_share_a_new_one() -> N
         assert sim.stats.connections_accepted - accepted <= 2
 
 
-async def test_requests_look_as_the_provider_wants_them(engine: str) -> None:
-    async with Simulator(SimulatorConfig(keep_bodies=True)) as sim, UpstreamEnd(sim, engine=engine) as end:
+async def test_requests_look_as_the_provider_wants_them() -> None:
+    async with Simulator(SimulatorConfig(keep_bodies=True)) as sim, UpstreamEnd(sim) as end:
         for _ in range(2):
             await end.ask(builders.call(id="01JREQUEST", request=builders.chat_request(max_tokens=50)))
         for entry in sim.ledger.entries:
@@ -59,9 +55,9 @@ async def test_requests_look_as_the_provider_wants_them(engine: str) -> None:
             assert str(entry.body_bytes) == entry.headers["content-length"]
 
 
-async def test_streams_are_asked_for_uncompressed_and_answers_are_not(engine: str) -> None:
+async def test_streams_are_asked_for_uncompressed_and_answers_are_not() -> None:
     config = SimulatorConfig(keep_bodies=True, gzip=True)
-    async with Simulator(config) as sim, UpstreamEnd(sim, engine=engine) as end:
+    async with Simulator(config) as sim, UpstreamEnd(sim) as end:
         reply = await end.ask(builders.call(request=builders.chat_request(max_tokens=50)))
         streamed = await end.ask(builders.call(emit=_ignore))
 
@@ -69,8 +65,7 @@ async def test_streams_are_asked_for_uncompressed_and_answers_are_not(engine: st
         assert streamed.response.message.content
         headers = [entry.headers or {} for entry in sim.ledger.entries]
         assert "identity" == headers[1]["accept-encoding"]
-        if engine == "reqwest":
-            assert "gzip" == headers[0]["accept-encoding"]
+        assert "gzip" == headers[0]["accept-encoding"]
 
 
 @pytest.mark.parametrize("streamed", [True, False])
@@ -92,8 +87,37 @@ async def test_cancelled_call_stops_generating_at_once(*, streamed: bool) -> Non
         assert 0 == end.transport.in_flight
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_call_that_is_cancelled_before_its_headers_ends_at_the_provider_at_once(*, streamed: bool) -> None:
+    async with Simulator() as sim, UpstreamEnd(sim) as end:
+        await end.ask(builders.call())
+        sim.faults.add(Fault(kind="hang"))
+        asking = asyncio.ensure_future(end.ask(builders.call(emit=_ignore if streamed else None)))
+        await sim.ledger.wait_until(lambda: sim.ledger.totals.in_flight == 1)
+        asking.cancel()
+        begun_s = time.monotonic()
+        await asyncio.wait([asking])
+        async with asyncio.timeout(5):
+            await sim.ledger.wait_until(lambda: sim.ledger.totals.in_flight == 0)
+        took_s = time.monotonic() - begun_s
+
+        assert took_s <= 0.1
+        assert Outcome.CUT_BY_CLIENT is sim.ledger.entries[-1].outcome
+        assert 0 == sim.ledger.entries[-1].tokens_generated
+        assert 1 == sim.stats.connections_accepted
+
+
+async def test_peers_limit_of_streams_is_kept_and_nobody_is_refused() -> None:
+    async with Simulator(SimulatorConfig(max_streams=3, ttft_ms=5)) as sim, UpstreamEnd(sim) as end:
+        replies = await asyncio.gather(*(end.ask(builders.call()) for _ in range(30)))
+
+        assert 30 == len(replies)
+        assert 0 == sim.stats.streams_refused
+        assert 1 == sim.stats.connections_accepted
+        assert 3 == end.transport.stream_limit
+
+
 async def test_no_cancellation_is_lost_whenever_it_comes() -> None:
-    """The engine gives its result, and swallows the cancellation, if both come in one moment."""
     async with Simulator(SimulatorConfig(tokens_per_s=50, tokens_per_chunk=1)) as sim, UpstreamEnd(sim) as end:
         await end.ask(builders.call(request=builders.chat_request(max_tokens=5)))
         sim.ledger.reset()
@@ -123,8 +147,8 @@ async def test_unary_call_ends_at_the_provider_with_its_deadline() -> None:
         assert caught.value.possibly_billed
 
 
-async def test_cancelled_call_frees_its_place(engine: str) -> None:
-    async with Simulator() as sim, UpstreamEnd(sim, engine=engine) as end:
+async def test_cancelled_call_frees_its_place() -> None:
+    async with Simulator() as sim, UpstreamEnd(sim) as end:
         sim.faults.add(Fault(kind="hang", count=1))
         asking = asyncio.ensure_future(end.ask(builders.call()))
         await sim.ledger.wait_until(lambda: sim.ledger.totals.in_flight == 1)
@@ -136,8 +160,8 @@ async def test_cancelled_call_frees_its_place(engine: str) -> None:
         assert (await end.ask(builders.call())).response.message.content
 
 
-async def test_requests_that_were_not_processed_are_free(engine: str) -> None:
-    async with Simulator() as sim, UpstreamEnd(sim, engine=engine) as end:
+async def test_requests_that_were_not_processed_are_free() -> None:
+    async with Simulator() as sim, UpstreamEnd(sim) as end:
         sim.faults.add(Fault(kind="refused_stream"))
         error = await end.fails()
 
@@ -146,8 +170,8 @@ async def test_requests_that_were_not_processed_are_free(engine: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["close", "tcp_reset", "reset_stream"])
-async def test_connection_lost_in_mid_request_is_perhaps_billed(engine: str, kind: str) -> None:
-    async with Simulator() as sim, UpstreamEnd(sim, engine=engine) as end:
+async def test_connection_lost_in_mid_request_is_perhaps_billed(kind: str) -> None:
+    async with Simulator() as sim, UpstreamEnd(sim) as end:
         await end.ask(builders.call())
         sim.faults.add(Fault(kind=kind))
         error = await end.fails()
@@ -157,10 +181,10 @@ async def test_connection_lost_in_mid_request_is_perhaps_billed(engine: str, kin
 
 
 @pytest.mark.parametrize("http1_only", [False, True])
-async def test_http1_is_used_where_there_is_no_http2(engine: str, *, http1_only: bool) -> None:
+async def test_http1_is_used_where_there_is_no_http2(*, http1_only: bool) -> None:
     async with (
         Simulator(SimulatorConfig(http1_only=http1_only, ttft_ms=20)) as sim,
-        UpstreamEnd(sim, engine=engine, http1=True) as end,
+        UpstreamEnd(sim, http1=True) as end,
     ):
         for _ in range(3):
             replies = await asyncio.gather(*(end.ask(builders.call()) for _ in range(10)))
@@ -182,10 +206,10 @@ async def test_http1_alone_is_refused_with_the_setting_that_helps() -> None:
 
 
 @pytest.mark.parametrize("http1", [False, True])
-async def test_plaintext_on_this_machine(engine: str, *, http1: bool) -> None:
+async def test_plaintext_on_this_machine(*, http1: bool) -> None:
     async with (
         Simulator(SimulatorConfig(plaintext=True)) as sim,
-        UpstreamEnd(sim, engine=engine, http1=http1) as end,
+        UpstreamEnd(sim, http1=http1) as end,
     ):
         assert (await end.ask(builders.call())).response.message.content
         assert ("http/1.1" if http1 else "h2") == end.transport.protocol
@@ -210,8 +234,8 @@ async def test_without_a_key_nothing_is_sent() -> None:
         assert 0 == sim.stats.requests
 
 
-async def test_wedged_connection_is_replaced(engine: str) -> None:
-    async with Simulator() as sim, UpstreamEnd(sim, engine=engine, connect_timeout_s=0.05) as end:
+async def test_wedged_connection_is_replaced() -> None:
+    async with Simulator() as sim, UpstreamEnd(sim, connect_timeout_s=0.05) as end:
         await end.ask(builders.call())
         sim.faults.add(Fault(kind="black_hole", count=1))
         call = builders.call(deadline=Deadline.after(0.2, now_s=end.ask.clock.monotonic_s()))

@@ -8,19 +8,14 @@ from pathlib import Path
 
 import builders
 import pytest
-from upstream_end import ENGINES, UpstreamEnd
+from upstream_end import UpstreamEnd
 
 from edgeclient.config.setting import SettingError
 from edgeclient.core.errors import Blocked, Unavailable
 from edgeclient.simulator import CertificateMode, Fault, Simulator, SimulatorConfig
-from edgeclient.upstream import line as lines
+from edgeclient.upstream import source_address
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @contextlib.asynccontextmanager
@@ -107,8 +102,8 @@ def tunnel(seen: list[bytes], port: int) -> Serve:
         (CertificateMode.WRONG_HOST, "is for another host"),
     ],
 )
-async def test_wrong_certificate(engine: str, mode: CertificateMode, sentence: str) -> None:
-    async with Simulator(SimulatorConfig(certificate=mode)) as sim, UpstreamEnd(sim, engine=engine) as end:
+async def test_wrong_certificate(mode: CertificateMode, sentence: str) -> None:
+    async with Simulator(SimulatorConfig(certificate=mode)) as sim, UpstreamEnd(sim) as end:
         error = await end.fails()
 
         assert sentence in error.message
@@ -118,19 +113,19 @@ async def test_wrong_certificate(engine: str, mode: CertificateMode, sentence: s
         assert 0 == sim.stats.requests
 
 
-async def test_unknown_ca(engine: str) -> None:
-    async with Simulator() as sim, UpstreamEnd(base_url=sim.base_url, engine=engine) as end:
+async def test_unknown_ca() -> None:
+    async with Simulator() as sim, UpstreamEnd(base_url=sim.base_url) as end:
         error = await end.fails()
 
         assert "does not trust; set upstream.ca_file" in error.message
         assert "UPSTREAM_UNAVAILABLE" == error.reason_name
 
 
-async def test_connection_refused(engine: str) -> None:
+async def test_connection_refused() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refuses
         port = taken.getsockname()[1]
-        async with UpstreamEnd(base_url=f"https://127.0.0.1:{port}/v1", engine=engine) as end:
+        async with UpstreamEnd(base_url=f"https://127.0.0.1:{port}/v1") as end:
             error = await end.fails()
 
     assert f"127.0.0.1:{port} refuses connections" in error.message
@@ -138,19 +133,19 @@ async def test_connection_refused(engine: str) -> None:
     assert "UPSTREAM_UNAVAILABLE" == error.reason_name
 
 
-async def test_unknown_name(engine: str) -> None:
-    async with UpstreamEnd(base_url="https://no-such-host.invalid/v1", engine=engine) as end:
+async def test_unknown_name() -> None:
+    async with UpstreamEnd(base_url="https://no-such-host.invalid/v1") as end:
         error = await end.fails()
 
     assert "the name of no-such-host.invalid:443 cannot be resolved" in error.message
     assert "UPLINK_OFFLINE" == error.reason_name
 
 
-async def test_silence_while_connecting_takes_the_connect_timeout_and_all_who_wait_share_it(engine: str) -> None:
+async def test_silence_while_connecting_takes_the_connect_timeout_and_all_who_wait_share_it() -> None:
     loop = asyncio.get_running_loop()
     async with listening(silent) as port:
         base_url = f"https://127.0.0.1:{port}/v1"
-        async with UpstreamEnd(base_url=base_url, engine=engine, connect_timeout_s=0.2) as end:
+        async with UpstreamEnd(base_url=base_url, connect_timeout_s=0.2) as end:
             begun_s = loop.time()
             errors = await asyncio.gather(*(end.fails() for _ in range(50)))
             took_s = loop.time() - begun_s
@@ -162,10 +157,10 @@ async def test_silence_while_connecting_takes_the_connect_timeout_and_all_who_wa
         assert "UPLINK_OFFLINE" == error.reason_name
 
 
-async def test_no_tls_at_the_other_end(engine: str) -> None:
+async def test_no_tls_at_the_other_end() -> None:
     async with (
         listening(hello) as port,
-        UpstreamEnd(base_url=f"https://127.0.0.1:{port}/v1", engine=engine) as end,
+        UpstreamEnd(base_url=f"https://127.0.0.1:{port}/v1") as end,
     ):
         error = await end.fails()
 
@@ -180,10 +175,10 @@ async def test_plain_http1_at_the_other_end() -> None:
     assert "does not speak HTTP/2; set upstream.http1 = true" in error.message
 
 
-async def test_peer_that_ends_the_handshake_for_lack_of_http2(engine: str) -> None:
+async def test_peer_that_ends_the_handshake_for_lack_of_http2() -> None:
     async with (
         listening(no_application_protocol) as port,
-        UpstreamEnd(base_url=f"https://127.0.0.1:{port}/v1", engine=engine) as end,
+        UpstreamEnd(base_url=f"https://127.0.0.1:{port}/v1") as end,
     ):
         error = await end.fails()
 
@@ -192,13 +187,13 @@ async def test_peer_that_ends_the_handshake_for_lack_of_http2(engine: str) -> No
     assert "does not speak HTTP/2; set upstream.http1 = true" in error.message
 
 
-async def test_calls_pass_a_proxy(engine: str) -> None:
+async def test_calls_pass_a_proxy() -> None:
     seen: list[bytes] = []
     config = SimulatorConfig(extra_names=("cloud.test",))
     async with Simulator(config) as sim, listening(tunnel(seen, sim.port)) as port:
         environ = {"HTTPS_PROXY": f"http://user:pass@127.0.0.1:{port}"}
         base_url = "https://cloud.test/compatible-mode/v1"
-        async with UpstreamEnd(sim, engine=engine, base_url=base_url, proxy="environment", environ=environ) as end:
+        async with UpstreamEnd(sim, base_url=base_url, proxy="environment", environ=environ) as end:
             assert (await end.ask(builders.call())).response.message.content
 
     (head,) = seen
@@ -215,11 +210,11 @@ async def test_calls_pass_a_proxy(engine: str) -> None:
         (b"502 Bad Gateway", "refuses to connect to"),
     ],
 )
-async def test_proxy_refuses(engine: str, status: bytes, sentence: str) -> None:
+async def test_proxy_refuses(status: bytes, sentence: str) -> None:
     async with Simulator() as sim, listening(refusing(status)) as port:
         environ = {"HTTPS_PROXY": f"http://user:hush@127.0.0.1:{port}"}
         base_url = "https://cloud.test/compatible-mode/v1"
-        async with UpstreamEnd(sim, engine=engine, base_url=base_url, proxy="environment", environ=environ) as end:
+        async with UpstreamEnd(sim, base_url=base_url, proxy="environment", environ=environ) as end:
             error = await end.fails()
 
     assert f"the proxy 127.0.0.1:{port} {sentence}" in error.message
@@ -237,21 +232,21 @@ async def test_proxy_that_is_not_there() -> None:
     assert f"127.0.0.1:{port} refuses connections" in error.message
 
 
-def test_ca_file_that_is_missing_or_nonsense_is_a_mistake_in_the_settings(engine: str, tmp_path: Path) -> None:
+def test_ca_file_that_is_missing_or_nonsense_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
     nonsense = tmp_path / "ca.pem"
     nonsense.write_text("-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
     for path in (tmp_path / "missing.pem", nonsense):
         with pytest.raises(SettingError, match="ca_file"):
-            UpstreamEnd(ca_file=str(path), engine=engine)
+            UpstreamEnd(ca_file=str(path))
 
 
 async def test_node_with_a_new_address_takes_a_new_connection_and_leaves_the_calls_on_the_old_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     present = {2: "192.168.1.20"}
-    monkeypatch.setattr(lines, "source_addresses", lambda: dict(present))
+    monkeypatch.setattr(source_address, "source_addresses", lambda: dict(present))
     async with Simulator() as sim, UpstreamEnd(sim) as end:
-        monkeypatch.setattr(lines, "_LOOK_EVERY_S", 0.0)
+        monkeypatch.setattr(source_address, "LOOK_EVERY_S", 0.0)
         await end.ask(builders.call())
         sim.faults.add(Fault(kind="delay_headers", delay_s=0.3, count=1))
         before = asyncio.ensure_future(end.ask(builders.call()))

@@ -104,7 +104,6 @@ class BatchChat:
             path="/chat/completions",
             body=encode_request(call.request, call.model, stream=False, name=self._serves(call.model.id) or ""),
             request_id=call.id,
-            limit_s=patience.limit_s,
             on_sent=sent,
         )
         try:

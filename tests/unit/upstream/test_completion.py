@@ -1,8 +1,7 @@
 """The end of the road over a scripted engine: any transport of httpx will do for one."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import builders
 import httpx
@@ -15,7 +14,7 @@ from edgeclient.config.targets import TargetSettings
 from edgeclient.core.call import Delta
 from edgeclient.core.errors import CallError, Unavailable, Uncertain
 from edgeclient.core.events import Uplink
-from edgeclient.upstream.engines import Engine, Speaks
+from edgeclient.upstream.engines import Engine
 
 
 class Pieces(httpx.AsyncByteStream):
@@ -38,7 +37,7 @@ class Pieces(httpx.AsyncByteStream):
 
 
 class Scripted(httpx.AsyncBaseTransport):
-    """Answers every request with one thing, after asking for its body, as engines do."""
+    """Answers every request with one thing, after telling that it has left, as engines do."""
 
     def __init__(self, answer: httpx.Response | Exception) -> None:
         self.answer = answer
@@ -46,14 +45,15 @@ class Scripted(httpx.AsyncBaseTransport):
         self.bodies: list[bytes] = []
         self.closed = False
 
-    def __call__(self, config: UpstreamConfig, *, speaks: Speaks, proxy_url: str) -> Engine:
-        del config, speaks, proxy_url
+    def __call__(self, config: UpstreamConfig, *, proxy_url: str, on_stream_limit: Callable[[int], None]) -> Engine:
+        del config, proxy_url, on_stream_limit
         return self
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
         assert isinstance(request.stream, httpx.AsyncByteStream)
         self.bodies.append(b"".join([piece async for piece in request.stream]))
+        request.extensions["on_sent"]()
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -123,60 +123,6 @@ async def test_key_and_prompt_stay_out_of_errors_and_events() -> None:
     told = repr((caught.value, the_end.events, the_end.transport))
     assert "sk-of-the-node" not in told
     assert "boiler" not in told
-
-
-async def test_engine_that_has_lost_count_is_replaced() -> None:
-    engine = Scripted(httpx.LocalProtocolError("Max outbound streams is 1, 1 open"))
-    the_end = UpstreamEnd(build=engine, base_url="https://cloud.test/v1")
-    with pytest.raises(CallError):
-        await the_end.ask(builders.call())
-
-    assert engine.closed
-
-
-async def test_failed_leader_is_not_followed_by_fifty_more() -> None:
-    engine = Scripted(RuntimeError("unused"))
-    asked = asyncio.Event()
-
-    async def refuse(request: httpx.Request) -> httpx.Response:
-        engine.requests.append(request)
-        await asked.wait()
-        raise httpx.ConnectError("dns error")
-
-    engine.handle_async_request = refuse  # type: ignore[method-assign]  # this one never asks for the body
-    the_end = UpstreamEnd(build=engine, base_url="https://cloud.test/v1")
-    calls = [asyncio.ensure_future(the_end.ask(builders.call())) for _ in range(50)]
-    while the_end.transport.in_flight < 50:  # noqa: ASYNC110  they come in the same turn
-        await asyncio.sleep(0)
-    asked.set()
-    errors = await asyncio.gather(*calls, return_exceptions=True)
-
-    assert 1 == len(engine.requests)
-    assert ["UPLINK_OFFLINE"] * 50 == [error.reason_name for error in errors if isinstance(error, Unavailable)]
-
-
-async def test_cancelled_leader_hands_over() -> None:
-    engine = Scripted(httpx.Response(500, stream=Pieces(b"{}", 1)))
-    answers = engine.handle_async_request
-    hanging = asyncio.Event()
-
-    async def hang_once(request: httpx.Request) -> httpx.Response:
-        if not hanging.is_set():
-            hanging.set()
-            await asyncio.Event().wait()
-        return await answers(request)
-
-    engine.handle_async_request = hang_once  # type: ignore[method-assign]  # the first one hangs while connecting
-    the_end = UpstreamEnd(build=engine, base_url="https://cloud.test/v1")
-    leader = asyncio.ensure_future(the_end.ask(builders.call()))
-    await hanging.wait()
-    follower = asyncio.ensure_future(the_end.ask(builders.call()))
-    await asyncio.sleep(0)
-    leader.cancel()
-
-    with pytest.raises(Unavailable):
-        await follower
-    assert leader.cancelled()
 
 
 def answer(model: str) -> httpx.Response:

@@ -1,7 +1,7 @@
 """The probe knows the way from the key, and asks only as long as it has to."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from random import Random
 
 import httpx
@@ -11,7 +11,7 @@ from upstream_end import UpstreamEnd
 
 from edgeclient.config.schema import UpstreamConfig
 from edgeclient.core.events import AttemptFinished, KeyRefused, Uplink
-from edgeclient.upstream.engines import Engine, Speaks
+from edgeclient.upstream.engines import Engine
 from edgeclient.upstream.probe import Probe
 
 REFUSED = b'{"error":{"message":"Incorrect API key provided.","code":"invalid_api_key"}}'
@@ -24,8 +24,8 @@ class _Cloud(httpx.AsyncBaseTransport):
         self.says(status, body, content_type)
         self.asked = 0
 
-    def __call__(self, config: UpstreamConfig, *, speaks: Speaks, proxy_url: str) -> Engine:
-        del config, speaks, proxy_url
+    def __call__(self, config: UpstreamConfig, *, proxy_url: str, on_stream_limit: Callable[[int], None]) -> Engine:
+        del config, proxy_url, on_stream_limit
         return self
 
     def says(self, status: int, body: bytes = b"{}", content_type: str = "application/json") -> None:

@@ -1,7 +1,7 @@
 """What the provider tells about limits, and what becomes of a failure to tell."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -12,7 +12,7 @@ from upstream_end import UpstreamEnd
 from edgeclient.config.schema import UpstreamConfig
 from edgeclient.core.events import Event
 from edgeclient.core.quota_events import QuotasRead, QuotasUnread
-from edgeclient.upstream.engines import Engine, Speaks
+from edgeclient.upstream.engines import Engine
 from edgeclient.upstream.quota_read import QuotaReader, answers_quotas
 
 
@@ -32,8 +32,8 @@ class _Cloud(httpx.AsyncBaseTransport):
         self.status = status
         self.urls: list[str] = []
 
-    def __call__(self, config: UpstreamConfig, *, speaks: Speaks, proxy_url: str) -> Engine:
-        del config, speaks, proxy_url
+    def __call__(self, config: UpstreamConfig, *, proxy_url: str, on_stream_limit: Callable[[int], None]) -> Engine:
+        del config, proxy_url, on_stream_limit
         return self
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
