@@ -73,6 +73,7 @@ def traffic(
         config,
         target=settings.name,
         max_in_flight=settings.upstream.max_in_flight,
+        peer_limit=lambda: endpoint.transport.stream_limit,
         reservations=held,
         observe=observe,
         clock=clock,

@@ -100,9 +100,9 @@ class ConcurrencyLimit:
         self._become(min(self._width, START))
 
     def bound(self, most: int) -> None:
-        """The peer takes no more than this."""
-        self.most = max(1, most)
-        self._threshold = min(self._threshold, self.most)
+        """The peer takes no more than this, and that much if it took less before and nothing has failed since."""
+        before, self.most = self.most, max(1, most)
+        self._threshold = float(self.most) if self._threshold >= before else min(self._threshold, self.most)
         self._become(self._width)
 
     def _become(self, width: float) -> None:

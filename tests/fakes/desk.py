@@ -84,6 +84,7 @@ class Desk:
     def __init__(self, *, places: int = 1, quota: Callable[[TimedClock], Quota] | None = None, **over: Any) -> None:
         assert over.keys() <= _CONFIG
         self.clock = TimedClock()
+        self.peer_limit: int | None = None
         self.events: list[Event] = []
         self.upstream = Upstream(self.clock)
         self.quota = quota(self.clock) if quota else None
@@ -92,6 +93,7 @@ class Desk:
             DispatchConfig(**over),
             target="dashscope",
             max_in_flight=places,
+            peer_limit=lambda: self.peer_limit,
             reservations=Reservations(self.quota, demand=self._demand, spent=_spent),
             observe=self.events.append,
             clock=self.clock,

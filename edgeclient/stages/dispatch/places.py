@@ -4,6 +4,8 @@ This is the only limit on requests in progress; below it nothing waits. Live cal
 those that live calls leave them (`policy/background_share.py`).
 """
 
+from collections.abc import Callable
+
 from edgeclient.core.dispatch_events import WidthNarrowed, WidthRestored
 from edgeclient.core.errors import CallError, Reason
 from edgeclient.core.ports import Observe
@@ -22,6 +24,7 @@ class Places:
     Args:
         target: Name of the target, for events.
         most: Most requests in progress.
+        peer_limit: How many the peer takes at once, as it said last; None: it has not said.
         background_share: Largest part of them that jobs may take.
         observe: Takes `WidthNarrowed` and `WidthRestored`.
 
@@ -31,9 +34,29 @@ class Places:
         limit: The width.
     """
 
-    __slots__ = ("_narrow_since_s", "_observe", "_share", "_target", "limit", "taken", "taken_by_jobs")
+    __slots__ = (
+        "_most",
+        "_narrow_since_s",
+        "_observe",
+        "_peer_limit",
+        "_share",
+        "_target",
+        "limit",
+        "taken",
+        "taken_by_jobs",
+    )
 
-    def __init__(self, *, target: str, most: int, background_share: float, observe: Observe) -> None:
+    def __init__(
+        self,
+        *,
+        target: str,
+        most: int,
+        background_share: float,
+        observe: Observe,
+        peer_limit: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        self._most = most
+        self._peer_limit = peer_limit
         self.limit = ConcurrencyLimit(most=most)
         self.taken = 0
         self.taken_by_jobs = 0
@@ -47,15 +70,17 @@ class Places:
 
     def has_room(self) -> bool:
         """Whether a live call would find a place."""
+        self._heed_peer()
         return self.taken < self.limit.width
 
     def for_jobs(self, now_s: float) -> int:
         """How many places jobs may take, those that they have included."""
+        self._heed_peer()
         return self._share.places(self.limit.width, now_s)
 
     def has_room_for_job(self, now_s: float) -> bool:
         """Whether a job would find a place."""
-        return self.taken < self.limit.width and self.taken_by_jobs < self.for_jobs(now_s)
+        return self.has_room() and self.taken_by_jobs < self.for_jobs(now_s)
 
     def live_here(self, waiting_count: int, now_s: float) -> None:
         """So many live calls are here beside those that have a place."""
@@ -93,6 +118,13 @@ class Places:
         before = self.limit.width
         self.limit.resume()
         self._narrowed(before, "UPLINK_OFFLINE", now_s)
+
+    def _heed_peer(self) -> None:
+        """Above the peer's limit of streams a request would wait inside the engine, out of sight of every queue."""
+        told = self._peer_limit()
+        most = self._most if told is None else max(1, min(self._most, told))
+        if most != self.limit.most:
+            self.limit.bound(most)
 
     def _narrowed(self, before: int, reason: str, now_s: float) -> None:
         if self.limit.width < before:

@@ -26,7 +26,7 @@ there is a place, it begins at once: no queue, no task, no timer.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 
 from edgeclient.config.dispatch_schema import DispatchConfig
@@ -53,6 +53,7 @@ class Dispatch:
         config: Limits of the line and of groups.
         target: Name of the target, for events.
         max_in_flight: Most attempts under way.
+        peer_limit: How many the provider takes at once, as it said last; None: it has not said.
         reservations: What they may use.
         observe: Takes the events of `core/dispatch_events.py`.
         clock: Measures.
@@ -69,6 +70,7 @@ class Dispatch:
         reservations: Reservations,
         observe: Observe,
         clock: Clock,
+        peer_limit: Callable[[], int | None] = lambda: None,
         call_later: CallLater | None = None,
         arrivals: Iterator[int] | None = None,
     ) -> None:
@@ -76,7 +78,11 @@ class Dispatch:
         self._clock = clock
         self._reservations = reservations
         self._places = Places(
-            target=target, most=max_in_flight, background_share=config.background_share, observe=observe
+            target=target,
+            most=max_in_flight,
+            peer_limit=peer_limit,
+            background_share=config.background_share,
+            observe=observe,
         )
         self._turns = Turns(
             config,

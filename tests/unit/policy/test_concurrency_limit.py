@@ -138,6 +138,15 @@ def test_peer_that_takes_less_is_obeyed_at_once() -> None:
     assert (7, 7) == (limit.width, limit.most)
 
 
+def test_peer_that_takes_more_again_gets_it_with_every_success() -> None:
+    limit = ConcurrencyLimit(most=100)
+    limit.bound(7)
+    limit.bound(100)
+    rounds(limit, 1, now_s=0.0)
+
+    assert (14, 100) == (limit.width, limit.most)
+
+
 @pytest.mark.parametrize("capacity", [3, 20, 90])
 def test_it_finds_what_the_provider_bears(capacity: int) -> None:
     limit, rng, widths = ConcurrencyLimit(most=100), Random(1), []

@@ -151,3 +151,30 @@ async def test_job_that_has_waited_long_gets_its_turn_sooner() -> None:
     await desk.clock.run(40.0)
 
     assert desk.upstream.order.index("job") <= 16
+
+
+async def test_no_more_are_under_way_than_the_peer_takes_and_it_may_change_its_mind() -> None:
+    desk = Desk(places=40)
+    desk.peer_limit = 3
+    for _ in range(10):
+        desk.ask()
+    await settle()
+    assert (3, 3) == (len(desk.upstream.open), desk.stage.width)
+
+    desk.peer_limit = 1
+    desk.upstream.finish()
+    await settle()
+    assert 1 == len(desk.upstream.open)
+    desk.peer_limit = 100
+    await desk.served()
+
+    assert [] == desk.told(WidthNarrowed)
+
+
+async def test_peer_that_takes_none_for_now_keeps_one_place() -> None:
+    desk = Desk(places=40)
+    desk.peer_limit = 0
+    await desk.asked("a")
+
+    assert 1 == desk.stage.width
+    await desk.served()
