@@ -137,7 +137,7 @@ _TABLE = (
     ),
     # -- requests that were certainly not processed
     _Row(
-        r"^notprocessed",
+        r"^not(processed|sent)",
         Unavailable,
         _UNAVAILABLE,
         "{peer} turned the request away without processing it",

@@ -117,6 +117,16 @@ async def test_peers_limit_of_streams_is_kept_and_nobody_is_refused() -> None:
         assert 3 == end.transport.stream_limit
 
 
+async def test_peer_that_retires_connection_after_connection_costs_nobody_an_answer() -> None:
+    async with Simulator(SimulatorConfig(max_streams=2, ttft_ms=5)) as sim, UpstreamEnd(sim) as end:
+        sim.faults.add(Fault(kind="goaway_above", count=10))
+        replies = await asyncio.gather(*(end.ask(builders.call()) for _ in range(40)))
+
+        assert 40 == len(replies) == sim.ledger.totals.answered
+        assert sim.stats.connections_accepted >= 6
+        assert 40 == len(end.attempts)
+
+
 async def test_no_cancellation_is_lost_whenever_it_comes() -> None:
     async with Simulator(SimulatorConfig(tokens_per_s=50, tokens_per_chunk=1)) as sim, UpstreamEnd(sim) as end:
         await end.ask(builders.call(request=builders.chat_request(max_tokens=5)))

@@ -28,7 +28,7 @@ from h2.exceptions import H2Error, NoAvailableStreamIDError
 from edgeclient.upstream.http2.places import StreamPlaces
 from edgeclient.upstream.http2.protocol import ALPN_ID, ClientProtocol, code_name, what_a_reset_means
 from edgeclient.upstream.http2.pulse import Pulse, Upkeep
-from edgeclient.upstream.http2.stream import Fields, Http2Stream, NotProcessed
+from edgeclient.upstream.http2.stream import Fields, Http2Stream, NotProcessed, NotSent
 
 _PING: Final = b"edgeping"
 
@@ -125,7 +125,8 @@ class Http2Connection(asyncio.Protocol):
             on_sent: Called when it leaves.
 
         Raises:
-            NotProcessed: This connection cannot carry it.
+            NotSent: This connection takes no more requests.
+            NotProcessed: The peer has turned it away.
             httpx.TransportError: It left, and there will be no answer.
         """
         while len(self._streams) >= self._places.limit and self.is_open:
@@ -135,7 +136,7 @@ class Http2Connection(asyncio.Protocol):
         except NoAvailableStreamIDError:
             self.retire("its ids are used up")
         if not self.is_open:
-            raise NotProcessed(f"not processed: {self._ending}")
+            raise NotSent(f"not sent: {self._ending}")
         self._h2.send_headers(number, fields, end_stream=not body)
         stream = self._streams[number] = Http2Stream(self, number, body, sent_s=self._loop.time())
         if body:

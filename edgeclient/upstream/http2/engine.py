@@ -18,10 +18,11 @@ import httpx
 from edgeclient.upstream.http2.connection import Http2Connection
 from edgeclient.upstream.http2.dial import Way, dial
 from edgeclient.upstream.http2.pulse import Upkeep
-from edgeclient.upstream.http2.stream import Fields, Http2Stream, NotProcessed
+from edgeclient.upstream.http2.stream import Fields, Http2Stream, NotProcessed, NotSent
 from edgeclient.upstream.source_address import SourceWatch
 
-_TRIES: Final = 3
+_SENT: Final = 3
+_UNSENT: Final = 20  # connections that end before they carry a request; a busy peer retires one after some hundred
 _FRESH_S: Final = 10.0  # half of the usual time after which a carrier or a NAT forgets a silent connection
 _PING_S: Final = 2.0  # several times the round trip of a poor radio link
 _NOT_IN_HTTP2: Final = frozenset((b"host", b"connection", b"transfer-encoding"))  # RFC 9113, 8.2.2; host: 8.3.1
@@ -76,12 +77,18 @@ class Http2Engine(httpx.AsyncBaseTransport):
         fields = _fields(request)
         body = await request.aread()
         on_sent = cast("Callable[[], None]", request.extensions.get("on_sent", _nothing))
-        for left in reversed(range(_TRIES)):
+        sent = unsent = 0
+        while True:
             connection = await self._connection()
             try:
                 stream = await connection.send(fields, body, on_sent=on_sent)
+            except NotSent:
+                unsent += 1
+                if unsent == _UNSENT:
+                    raise
             except NotProcessed:
-                if not left:
+                sent += 1
+                if sent == _SENT:
                     raise
             else:
                 return httpx.Response(
@@ -90,7 +97,6 @@ class Http2Engine(httpx.AsyncBaseTransport):
                     stream=_AnswerBody(stream),
                     extensions={"http_version": b"HTTP/2"},
                 )
-        raise AssertionError("the last try returns or raises")
 
     async def aclose(self) -> None:
         """Close all connections; requests in progress fail."""

@@ -16,6 +16,10 @@ class NotProcessed(httpx.TransportError):
     """The peer has certainly done nothing with the request: sending it again costs nothing."""
 
 
+class NotSent(NotProcessed):
+    """The connection ended before the request could leave."""
+
+
 class Carrier(Protocol):
     """What a stream needs of its connection."""
 
