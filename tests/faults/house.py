@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from edgeclient.v1.job_pb2_grpc import JobServiceAsyncStub
 
 CONNECT_S: Final = 0.8
-HEADERS_S: Final = 2.2  # longer than connecting and what the engine adds to it
+HEADERS_S: Final = 2.2  # longer than connecting
 FIRST_TOKEN_S: Final = 3.4
 SILENCE_S: Final = 0.8
 TOTAL_S: Final = 5.0

@@ -4,7 +4,6 @@ Invariants: all requests of one turn of the loop leave in one write; a request i
 streams has room, which is one until its SETTINGS have come, and who waits for that has not been sent; a stream whose
 reader leaves is reset in the same turn; a connection over which nothing was heard for `keepalive_s` is pinged, and one
 that does not answer in `keepalive_timeout_s` is dead; after a GOAWAY the streams that it spares go on to their end.
-
 Left out: push, priorities (deprecated by RFC 9113), trailers.
 """
 
@@ -18,6 +17,7 @@ from h2.events import (
     ConnectionTerminated,
     DataReceived,
     Event,
+    PingAckReceived,
     RemoteSettingsChanged,
     ResponseReceived,
     StreamEnded,
@@ -30,7 +30,7 @@ from edgeclient.upstream.http2.protocol import ALPN_ID, ClientProtocol, code_nam
 from edgeclient.upstream.http2.pulse import Pulse, Upkeep
 from edgeclient.upstream.http2.stream import Fields, Http2Stream, NotProcessed, NotSent
 
-_PING: Final = b"edgeping"
+_PING_BYTES: Final = 8  # RFC 9113, 6.7
 
 
 class Http2Connection(asyncio.Protocol):
@@ -75,10 +75,8 @@ class Http2Connection(asyncio.Protocol):
         """It takes new requests."""
         return not self._ending
 
-    # asyncio calls these
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send our SETTINGS."""
+        """Send our SETTINGS, if the peer has chosen HTTP/2."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own classes do not inherit from it
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != ALPN_ID:
@@ -114,8 +112,6 @@ class Http2Connection(asyncio.Protocol):
         self._paused = False
         self._plan_flush()
 
-    # what the engine does
-
     async def send(self, fields: Fields, body: bytes, *, on_sent: Callable[[], None]) -> Http2Stream:
         """Send a request as soon as the peer's limit has room; returns with the headers of the answer.
 
@@ -138,7 +134,7 @@ class Http2Connection(asyncio.Protocol):
         if not self.is_open:
             raise NotSent(f"not sent: {self._ending}")
         self._h2.send_headers(number, fields, end_stream=not body)
-        stream = self._streams[number] = Http2Stream(self, number, body, sent_s=self._loop.time())
+        stream = self._streams[number] = Http2Stream(self, number, body)
         if body:
             self._unsent[number] = stream
         self._plan_flush()
@@ -168,8 +164,6 @@ class Http2Connection(asyncio.Protocol):
             self._write()
             self._die(httpx.ReadError(why), politely=True)
 
-    # what streams do
-
     def took(self, stream: Http2Stream, size_bytes: int) -> None:
         """The reader has taken so much: give the peer room for as much."""
         if not self.is_lost:
@@ -183,12 +177,10 @@ class Http2Connection(asyncio.Protocol):
         self._unsent.pop(stream.number, None)
         if not self.is_lost:
             self._h2.reset_stream(stream.number, ErrorCodes.CANCEL)
-            if not stream.status:
-                self.pulse.gave_up(sent_s=stream.sent_s)
+            if not stream.status:  # is anybody there? the answer is at hand before the next request, as a rule
+                self.pulse.ask()
             self._plan_flush()
         self._one_less()
-
-    # events of h2
 
     def _on_event(self, event: Event) -> None:
         match event:
@@ -198,6 +190,8 @@ class Http2Connection(asyncio.Protocol):
                 self._end(event.stream_id or 0)
             case StreamReset():
                 self._end(event.stream_id or 0, what_a_reset_means(event.error_code))
+            case PingAckReceived():
+                self.pulse.answered(int.from_bytes(event.ping_data or b"", "big"))
             case RemoteSettingsChanged():
                 self._on_settings()
             case ConnectionTerminated():
@@ -277,8 +271,8 @@ class Http2Connection(asyncio.Protocol):
             self._h2.send_data(stream.number, piece, end_stream=not stream.unsent)
         del self._unsent[stream.number]
 
-    def _ping(self) -> None:
-        self._h2.ping(_PING)
+    def _ping(self, number: int) -> None:
+        self._h2.ping(number.to_bytes(_PING_BYTES, "big"))
         self._flush()
 
     def _die(self, error: httpx.TransportError, *, politely: bool = False) -> None:

@@ -1,8 +1,8 @@
 """All requests to one origin over one HTTP/2 connection, behind httpx's transport interface.
 
 Connecting is done once for all that need it, and all of them share its failure. Before a request is given to a
-connection over which nothing has been heard for a while, or on which the last request was given up in silence, the
-connection has to answer a ping: one that died unnoticed costs a second and no bill. A connection does not survive a
+connection over which nothing has been heard for a while, or on which a request was given up before its headers, the
+connection has to answer a ping: one that died unnoticed costs two seconds and no bill. A connection does not survive a
 change of this node's address, and nothing tells it: so the address is compared now and then.
 
 What the peer has certainly not processed (a refused stream, a GOAWAY below it) is sent again at once, twice at most:
@@ -113,7 +113,7 @@ class Http2Engine(httpx.AsyncBaseTransport):
             if self._source.has_moved(now_s=now_s):
                 self._retire(current, "this node has another address")
                 continue
-            is_fresh = now_s - current.pulse.heard_s < _FRESH_S and not current.pulse.is_suspect
+            is_fresh = now_s - current.pulse.heard_s < _FRESH_S and not current.pulse.is_asked
             if is_fresh or await current.pulse.answers(within_s=_PING_S):
                 return current
             self._retire(current, "it has fallen silent")

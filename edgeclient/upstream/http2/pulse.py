@@ -1,6 +1,7 @@
 """Whether the other end of a connection is alive: what was heard of it, and pings where nothing was.
 
-Any byte counts as a sign of life, so a connection in use costs no ping.
+Any byte counts as a sign of life, so a connection in use costs no ping. Who has to know about this very moment asks for
+the answer to a ping of its own, because bytes may have been under way for a while.
 """
 
 import asyncio
@@ -28,50 +29,50 @@ class Pulse:
 
     Args:
         upkeep: When it is looked after.
-        ping: Sends a ping.
+        ping: Sends a ping with this number.
         on_dead: Called when a ping was not answered in time.
         on_idle: Called when nothing has used the connection for `idle_timeout_s`; `used` and `in_use` say what is use.
         in_use: Whether there are requests on it.
 
     Attributes:
         heard_s: When the last byte came, on the loop's clock.
-        is_suspect: A request was given up for which nothing at all had been heard, and nothing was heard since.
     """
 
     __slots__ = (
-        "_heard",
+        "_asked",
         "_in_use",
         "_loop",
         "_on_dead",
         "_on_idle",
         "_ping",
         "_ping_s",
+        "_pings",
+        "_pong",
         "_timer",
         "_upkeep",
         "_used_s",
         "heard_s",
-        "is_suspect",
     )
 
     def __init__(
         self,
         upkeep: Upkeep,
         *,
-        ping: Callable[[], None],
+        ping: Callable[[int], None],
         on_dead: Callable[[], None],
         on_idle: Callable[[], None],
         in_use: Callable[[], bool],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.heard_s = self._used_s = self._loop.time()
-        self.is_suspect = False
         self._upkeep = upkeep
         self._ping = ping
         self._on_dead = on_dead
         self._on_idle = on_idle
         self._in_use = in_use
         self._ping_s = 0.0
-        self._heard: asyncio.Future[None] | None = None
+        self._pings = self._asked = 0
+        self._pong: asyncio.Future[bool] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
@@ -83,35 +84,48 @@ class Pulse:
         """The connection is gone."""
         if self._timer is not None:
             self._timer.cancel()
-        self._tell()
+        self._tell(answers=False)
 
     def heard(self) -> None:
         """Bytes have come."""
         self.heard_s = self._loop.time()
-        self.is_suspect = False
-        self._tell()
+
+    def answered(self, number: int) -> None:
+        """The answer to a ping has come."""
+        if number >= self._asked:
+            self._tell(answers=True)
 
     def used(self) -> None:
         """A request has ended."""
         self._used_s = self._loop.time()
 
-    def gave_up(self, *, sent_s: float) -> None:
-        """A request that was sent at this time was given up without an answer."""
-        self.is_suspect = self.is_suspect or self.heard_s < sent_s
+    @property
+    def is_asked(self) -> bool:
+        """There is a ping that the peer has not answered yet, beyond those that keep the connection alive."""
+        return self._pong is not None
+
+    def ask(self) -> asyncio.Future[bool]:
+        """Ask for a sign of life; whether it comes is the result."""
+        if self._pong is None:
+            self._pong = self._loop.create_future()
+            self._asked = self._send()
+        return self._pong
 
     async def answers(self, *, within_s: float) -> bool:
-        """Whether the peer lets itself be heard in this time; asks it, whatever it has said before."""
-        if self._heard is None:
-            self._heard = self._loop.create_future()
-            self._ping()
-        asked_s = self._loop.time()
-        await asyncio.wait([self._heard], timeout=within_s)
-        return self.heard_s >= asked_s
+        """Whether the peer answers a ping in this time."""
+        pong = self.ask()
+        await asyncio.wait([pong], timeout=within_s)
+        return pong.done() and pong.result()
 
-    def _tell(self) -> None:
-        heard, self._heard = self._heard, None
-        if heard is not None:
-            heard.set_result(None)
+    def _tell(self, *, answers: bool) -> None:
+        pong, self._pong = self._pong, None
+        if pong is not None:
+            pong.set_result(answers)
+
+    def _send(self) -> int:
+        self._pings += 1
+        self._ping(self._pings)
+        return self._pings
 
     def _look(self) -> None:
         now_s = self._loop.time()
@@ -125,6 +139,6 @@ class Pulse:
         next_s = self.heard_s + upkeep.keepalive_s
         if next_s <= now_s:
             self._ping_s = now_s
-            self._ping()
+            self._send()
             next_s = now_s + upkeep.keepalive_timeout_s
         self._timer = self._loop.call_at(next_s, self._look)

@@ -38,7 +38,6 @@ class Http2Stream:
     Attributes:
         number: Id of the stream.
         unsent: The part of the request's body that has not been given to the connection.
-        sent_s: When the request left, on the loop's clock.
         status: HTTP status; 0 before the headers.
         fields: Headers of the answer, without pseudo-headers.
         ended: The answer is complete, or failed.
@@ -53,15 +52,13 @@ class Http2Stream:
         "ended",
         "fields",
         "number",
-        "sent_s",
         "status",
         "unsent",
     )
 
-    def __init__(self, carrier: Carrier, number: int, body: bytes, *, sent_s: float) -> None:
+    def __init__(self, carrier: Carrier, number: int, body: bytes) -> None:
         self.number = number
         self.unsent = memoryview(body)
-        self.sent_s = sent_s
         self.status = 0
         self.fields: Fields = []
         self.ended = False

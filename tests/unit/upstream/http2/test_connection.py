@@ -336,20 +336,30 @@ async def test_connection_that_nobody_uses_is_closed() -> None:
     assert "closed" == client.peer.wire.ended
 
 
-async def test_request_given_up_in_silence_makes_the_connection_suspect_until_it_is_heard_again(client: Client) -> None:
+async def test_after_a_request_was_given_up_without_headers_the_peer_has_to_answer_a_ping(client: Client) -> None:
     asking = await client.ask()
     await client.peer.hear()
-    assert not client.connection.pulse.is_suspect
     asking.cancel()
     await asyncio.wait([asking])
-    assert client.connection.pulse.is_suspect
-
+    assert client.connection.pulse.is_asked
     assert not await client.connection.pulse.answers(within_s=0.01)
-    answering = asyncio.ensure_future(client.connection.pulse.answers(within_s=5.0))
+
     await client.peer.hear()
+    assert 1 == client.peer.pings
     client.peer.say()
-    assert await answering
-    assert not client.connection.pulse.is_suspect
+    assert not client.connection.pulse.is_asked
+    assert client.connection.is_open
+
+
+async def test_bytes_that_were_under_way_do_not_answer_a_ping(client: Client) -> None:
+    asking = await client.ask()
+    await client.peer.hear()
+    answering = asyncio.ensure_future(client.connection.pulse.answers(within_s=0.05))
+    await asyncio.sleep(0)
+    client.peer.answer(1)
+
+    assert 200 == (await asking).status
+    assert not await answering
 
 
 async def test_retired_connection_ends_with_its_last_request(client: Client) -> None:
