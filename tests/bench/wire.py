@@ -52,10 +52,10 @@ class _Key:
 class _Way:
     """The order of service and the transport below it."""
 
-    def __init__(self, engine: str, url: str, ca_file: str, *, delay_s: float) -> None:
+    def __init__(self, url: str, ca_file: str, *, delay_s: float) -> None:
         self.groups: list[int] = []
         clock = SystemClock()
-        config = UpstreamConfig(base_url=url, ca_file=ca_file, proxy="none", engine=engine)
+        config = UpstreamConfig(base_url=url, ca_file=ca_file, proxy="none")
         self.transport = Transport(config, _Key(), observe=self._observe, clock=clock)
         self.stage = Dispatch(
             DispatchConfig(max_queue_delay_s=delay_s, max_group_count=256),
@@ -71,7 +71,7 @@ class _Way:
         await self.stage(call, self._send)
 
     async def _send(self, call: Call) -> Reply:
-        outgoing = Outgoing(method="POST", path="/chat/completions", body=_BODY, request_id=call.id, limit_s=30.0)
+        outgoing = Outgoing(method="POST", path="/chat/completions", body=_BODY, request_id=call.id)
         async with self.transport.exchange(outgoing) as incoming:
             while await incoming.read():
                 pass
@@ -94,22 +94,19 @@ def table(rounds: int) -> str:
         tap = started("wiretap", str(cloud["port"]))
         url = base_url(tap.hear())
         rows = uvloop.run(_measure(tap, url, cloud["ca_file"], rounds))
-    head = (
-        f"{'engine':8} {'calls':>5} {'arrival':10} {'records':>8} {'segments':>9} {'bytes':>6} {'groups':>7}  per call"
-    )
+    head = f"{'calls':>5} {'arrival':10} {'records':>8} {'segments':>9} {'bytes':>6} {'groups':>7}  per call"
     return "\n".join([head, "-" * len(head), *rows])
 
 
 async def _measure(tap: Process, url: str, ca_file: str, rounds: int) -> list[str]:
     rows = []
-    for engine in ("reqwest", "httpx"):
-        for arrival, delay_s in (("one by one", 0.0), ("together", 0.0), ("gathered", 1.0)):
-            way = _Way(engine, url, ca_file, delay_s=delay_s)
-            await way.ask(_NORMAL)
-            for count in BURSTS:
-                seen = [await _round(way, tap, count, arrival) for _ in range(rounds)]
-                rows.append(_row(engine, count, arrival, seen))
-            await way.transport.close()
+    for arrival, delay_s in (("one by one", 0.0), ("together", 0.0), ("gathered", 1.0)):
+        way = _Way(url, ca_file, delay_s=delay_s)
+        await way.ask(_NORMAL)
+        for count in BURSTS:
+            seen = [await _round(way, tap, count, arrival) for _ in range(rounds)]
+            rows.append(_row(count, arrival, seen))
+        await way.transport.close()
     return rows
 
 
@@ -127,8 +124,8 @@ async def _round(way: _Way, tap: Process, count: int, arrival: str) -> dict[str,
     return {name: total / count for name, total in (seen | {"groups": len(way.groups)}).items()}
 
 
-def _row(engine: str, count: int, arrival: str, seen: list[dict[str, Any]]) -> str:
+def _row(count: int, arrival: str, seen: list[dict[str, Any]]) -> str:
     records, segments, size_bytes, groups = (
         median([float(each[name]) for each in seen]) for name in ("records", "segments", "bytes", "groups")
     )
-    return f"{engine:8} {count:5} {arrival:10} {records:8.2f} {segments:9.2f} {size_bytes:6.0f} {groups:7.2f}"
+    return f"{count:5} {arrival:10} {records:8.2f} {segments:9.2f} {size_bytes:6.0f} {groups:7.2f}"
