@@ -59,12 +59,17 @@ MUTANTS: Final = (
         "    return Unavailable(\n        _INTERRUPTED, f",
         _cell("RST_STREAM internal / before headers / keyed unary"),
     ),
-    _mutant(
-        "Retry-After is a lower bound",
-        f"{_UP}/retry.py",
-        "least_s=error.retry_after_s or 0.0",
-        "least_s=0.0",
-        _cell("429, retry-after-ms / before headers / unary / once"),
+    Mutant(
+        name="Retry-After is a lower bound",  # for the pause of the call itself, and for its lane
+        edits=(
+            Edit(file=f"{_UP}/retry.py", old="least_s=error.retry_after_s or 0.0", new="least_s=0.0"),
+            Edit(
+                file=f"{_UP}/tour.py",
+                old="                return Standing.WAITS, told_s\n",
+                new="                return Standing.SLOW, told_s\n",
+            ),
+        ),
+        tests=(_cell("429, retry-after-ms / before headers / unary / once"),),
     ),
     _mutant(
         "a stream has to say that it ends",
@@ -96,7 +101,7 @@ MUTANTS: Final = (
     ),
     _mutant(
         "a key remembers what was lost",
-        "edgeclient/stages/idempotency.py",
+        "edgeclient/stages/call_record.py",
         "            if error is not None and error.possibly_billed:",
         "            if error is None:",
         _cell("RST_STREAM internal / before headers / keyed unary"),
@@ -117,7 +122,7 @@ MUTANTS: Final = (
     ),
     _mutant(
         "the address is looked at",
-        f"{_UP}/line.py",
+        f"{_UP}/source_address.py",
         "        if now_s < self._look_at_s:\n",
         "        if now_s:\n",
         "tests/faults/test_partitions.py",

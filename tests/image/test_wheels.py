@@ -14,9 +14,7 @@ def test_every_pin_has_a_wheel_for_musl_of_the_right_processor(musl: tuple[str, 
     architecture, tree = musl
     found = libraries(tree)
 
-    assert {"apsw", "cryptography", "grpc", "msgspec", "uvloop"} <= {
-        path.relative_to(tree).parts[0] for path in found
-    }
+    assert {"apsw", "cryptography", "grpc", "msgspec", "uvloop"} <= {path.relative_to(tree).parts[0] for path in found}
     assert {architecture} == {machine for machine, _ in found.values()}
 
 

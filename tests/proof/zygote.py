@@ -128,7 +128,7 @@ def _import_all() -> None:
 def main() -> None:
     """Obey; a node ends as the command does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who commands decides what that means
-    os.environ |= {"GRPC_VERBOSITY": "NONE", "MIMALLOC_ALLOW_THP": "0"}  # as the command: they are looked at once
+    os.environ["GRPC_VERBOSITY"] = "NONE"  # as the command: it is looked at once
     _import_all()
     zygote = Zygote(socket.socket(fileno=int(sys.argv[1])))
     try:

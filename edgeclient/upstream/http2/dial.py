@@ -10,7 +10,7 @@ import base64
 import contextlib
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Final, TypeVar
@@ -55,20 +55,20 @@ async def dial(way: Way, make: Callable[[], ProtocolT]) -> ProtocolT:
         httpx.ProxyError: The proxy does not connect to the peer.
         httpx.ConnectError: There is no connection to the proxy.
     """
-    async with _opened(way) as connected:
-        _, protocol = await asyncio.get_running_loop().create_connection(
-            make,
-            sock=connected,
-            ssl=way.tls,
-            server_hostname=way.host if way.tls is not None else None,
-            ssl_shutdown_timeout=_TLS_SHUTDOWN_S if way.tls is not None else None,
-        )
+    connected = await _opened(way)
+    # From here on the socket is the loop's, which closes it when it gives up: its number may be another's by then.
+    _, protocol = await asyncio.get_running_loop().create_connection(
+        make,
+        sock=connected,
+        ssl=way.tls,
+        server_hostname=way.host if way.tls is not None else None,
+        ssl_shutdown_timeout=_TLS_SHUTDOWN_S if way.tls is not None else None,
+    )
     return protocol
 
 
-@contextlib.asynccontextmanager
-async def _opened(way: Way) -> AsyncIterator[socket.socket]:
-    """A socket that leads to the peer; closed if what is done with it fails."""
+async def _opened(way: Way) -> socket.socket:
+    """A socket that leads to the peer."""
     if way.proxy_url:
         proxy = urlsplit(way.proxy_url)
         try:
@@ -82,10 +82,10 @@ async def _opened(way: Way) -> AsyncIterator[socket.socket]:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(way.dead_after_s * 1000))
         if way.proxy_url:
             await _tunnel(connected, way)
-        yield connected
     except BaseException:
         connected.close()
         raise
+    return connected
 
 
 async def _tcp(host: str, port: int) -> socket.socket:
