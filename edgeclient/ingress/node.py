@@ -11,6 +11,7 @@ from edgeclient.core.errors import Rejected, Violation
 from edgeclient.core.events import Uplink
 from edgeclient.core.models import Catalogue, ModelSpec, Thinking
 from edgeclient.core.ports import Clock
+from edgeclient.core.route_events import Breaker
 from edgeclient.core.spool import Spool
 from edgeclient.ingress.inbound import Inbound
 from edgeclient.policy.uplink import PREFERENCE
@@ -24,6 +25,11 @@ _UPLINK = {
     Uplink.ONLINE: node_pb2.UPLINK_STATE_ONLINE,
     Uplink.DEGRADED: node_pb2.UPLINK_STATE_DEGRADED,
     Uplink.OFFLINE: node_pb2.UPLINK_STATE_OFFLINE,
+}
+_BREAKER = {
+    Breaker.CLOSED: node_pb2.BREAKER_STATE_CLOSED,
+    Breaker.OPEN: node_pb2.BREAKER_STATE_OPEN,
+    Breaker.HALF_OPEN: node_pb2.BREAKER_STATE_HALF_OPEN,
 }
 _MODALITY = {
     "image": node_pb2.MODALITY_IMAGE,
@@ -45,6 +51,8 @@ class TargetView:
         account: Whose limits it uses.
         local: It is on this node or site.
         problem: What is wrong with it, for people; "": nothing that is known.
+        tier: Lower tiers are asked first.
+        breaker: Whether it is asked.
     """
 
     name: str
@@ -55,6 +63,8 @@ class TargetView:
     account: str = ""
     local: bool = False
     problem: str = ""
+    tier: int = 0
+    breaker: Breaker = Breaker.CLOSED
 
 
 class NodeService:
@@ -175,6 +185,8 @@ def _target(view: TargetView) -> node_pb2.TargetStatus:
         account=view.account,
         local=view.local,
         problem=view.problem,
+        tier=view.tier,
+        breaker=_BREAKER[view.breaker],
     )
     status.uplink_change_time.FromMilliseconds(round(view.since_s * 1000))
     return status

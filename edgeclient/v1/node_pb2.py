@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65\x64geclient/v1/node.proto\x12\redgeclient.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n\x14GetNodeStatusRequest\"B\n\x15GetNodeStatusResponse\x12)\n\x06status\x18\x01 \x01(\x0b\x32\x19.edgeclient.v1.NodeStatus\"\xd5\x03\n\nNodeStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12*\n\x06uplink\x18\x03 \x01(\x0e\x32\x1a.edgeclient.v1.UplinkState\x12\x36\n\x12uplink_change_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63urrent_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x61\x63tive_call_count\x18\x07 \x01(\x05\x12\x19\n\x11pending_job_count\x18\x08 \x01(\x05\x12\x19\n\x11running_job_count\x18\t \x01(\x05\x12\x1d\n\x15\x63\x61\x63hed_response_count\x18\n \x01(\x05\x12\x1a\n\x12\x66ree_storage_bytes\x18\x0b \x01(\x03\x12%\n\x06limits\x18\x0c \x01(\x0b\x32\x15.edgeclient.v1.Limits\x12,\n\x07targets\x18\r \x03(\x0b\x32\x1b.edgeclient.v1.TargetStatus\"\xd1\x01\n\x0cTargetStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x10\n\x08protocol\x18\x03 \x01(\t\x12*\n\x06uplink\x18\x04 \x01(\x0e\x32\x1a.edgeclient.v1.UplinkState\x12\x36\n\x12uplink_change_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61\x63\x63ount\x18\x06 \x01(\t\x12\r\n\x05local\x18\x07 \x01(\x08\x12\x0f\n\x07problem\x18\x08 \x01(\t\"\x87\x02\n\x06Limits\x12\x19\n\x11max_request_bytes\x18\x01 \x01(\x05\x12\x1c\n\x14max_batch_item_count\x18\x02 \x01(\x05\x12.\n\x0bmax_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08max_wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12idempotency_window\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rjob_retention\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"S\n\x12ListModelsResponse\x12$\n\x06models\x18\x01 \x03(\x0b\x32\x14.edgeclient.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xef\x01\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\x12\n\nis_default\x18\x03 \x01(\x08\x12\x31\n\x10input_modalities\x18\x04 \x03(\x0e\x32\x17.edgeclient.v1.Modality\x12\x16\n\x0esupports_tools\x18\x05 \x01(\x08\x12\x19\n\x11supports_thinking\x18\x06 \x01(\x08\x12\x15\n\rsupports_json\x18\x07 \x01(\x08\x12\x1d\n\x15\x63ontext_window_tokens\x18\x08 \x01(\x05\x12\x19\n\x11max_output_tokens\x18\t \x01(\x05*y\n\x0bUplinkState\x12\x1c\n\x18UPLINK_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13UPLINK_STATE_ONLINE\x10\x01\x12\x19\n\x15UPLINK_STATE_DEGRADED\x10\x02\x12\x18\n\x14UPLINK_STATE_OFFLINE\x10\x03*`\n\x08Modality\x12\x18\n\x14MODALITY_UNSPECIFIED\x10\x00\x12\x12\n\x0eMODALITY_IMAGE\x10\x01\x12\x12\n\x0eMODALITY_AUDIO\x10\x02\x12\x12\n\x0eMODALITY_VIDEO\x10\x03\x32\xc6\x01\n\x0bNodeService\x12_\n\rGetNodeStatus\x12#.edgeclient.v1.GetNodeStatusRequest\x1a$.edgeclient.v1.GetNodeStatusResponse\"\x03\x90\x02\x01\x12V\n\nListModels\x12 .edgeclient.v1.ListModelsRequest\x1a!.edgeclient.v1.ListModelsResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65\x64geclient/v1/node.proto\x12\redgeclient.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n\x14GetNodeStatusRequest\"B\n\x15GetNodeStatusResponse\x12)\n\x06status\x18\x01 \x01(\x0b\x32\x19.edgeclient.v1.NodeStatus\"\xd5\x03\n\nNodeStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12*\n\x06uplink\x18\x03 \x01(\x0e\x32\x1a.edgeclient.v1.UplinkState\x12\x36\n\x12uplink_change_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63urrent_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x61\x63tive_call_count\x18\x07 \x01(\x05\x12\x19\n\x11pending_job_count\x18\x08 \x01(\x05\x12\x19\n\x11running_job_count\x18\t \x01(\x05\x12\x1d\n\x15\x63\x61\x63hed_response_count\x18\n \x01(\x05\x12\x1a\n\x12\x66ree_storage_bytes\x18\x0b \x01(\x03\x12%\n\x06limits\x18\x0c \x01(\x0b\x32\x15.edgeclient.v1.Limits\x12,\n\x07targets\x18\r \x03(\x0b\x32\x1b.edgeclient.v1.TargetStatus\"\x8d\x02\n\x0cTargetStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x10\n\x08protocol\x18\x03 \x01(\t\x12*\n\x06uplink\x18\x04 \x01(\x0e\x32\x1a.edgeclient.v1.UplinkState\x12\x36\n\x12uplink_change_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61\x63\x63ount\x18\x06 \x01(\t\x12\r\n\x05local\x18\x07 \x01(\x08\x12\x0f\n\x07problem\x18\x08 \x01(\t\x12\x0c\n\x04tier\x18\t \x01(\x05\x12,\n\x07\x62reaker\x18\n \x01(\x0e\x32\x1b.edgeclient.v1.BreakerState\"\x87\x02\n\x06Limits\x12\x19\n\x11max_request_bytes\x18\x01 \x01(\x05\x12\x1c\n\x14max_batch_item_count\x18\x02 \x01(\x05\x12.\n\x0bmax_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08max_wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12idempotency_window\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rjob_retention\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"S\n\x12ListModelsResponse\x12$\n\x06models\x18\x01 \x03(\x0b\x32\x14.edgeclient.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xef\x01\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\x12\n\nis_default\x18\x03 \x01(\x08\x12\x31\n\x10input_modalities\x18\x04 \x03(\x0e\x32\x17.edgeclient.v1.Modality\x12\x16\n\x0esupports_tools\x18\x05 \x01(\x08\x12\x19\n\x11supports_thinking\x18\x06 \x01(\x08\x12\x15\n\rsupports_json\x18\x07 \x01(\x08\x12\x1d\n\x15\x63ontext_window_tokens\x18\x08 \x01(\x05\x12\x19\n\x11max_output_tokens\x18\t \x01(\x05*y\n\x0bUplinkState\x12\x1c\n\x18UPLINK_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13UPLINK_STATE_ONLINE\x10\x01\x12\x19\n\x15UPLINK_STATE_DEGRADED\x10\x02\x12\x18\n\x14UPLINK_STATE_OFFLINE\x10\x03*|\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x02\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x03*`\n\x08Modality\x12\x18\n\x14MODALITY_UNSPECIFIED\x10\x00\x12\x12\n\x0eMODALITY_IMAGE\x10\x01\x12\x12\n\x0eMODALITY_AUDIO\x10\x02\x12\x12\n\x0eMODALITY_VIDEO\x10\x03\x32\xc6\x01\n\x0bNodeService\x12_\n\rGetNodeStatus\x12#.edgeclient.v1.GetNodeStatusRequest\x1a$.edgeclient.v1.GetNodeStatusResponse\"\x03\x90\x02\x01\x12V\n\nListModels\x12 .edgeclient.v1.ListModelsRequest\x1a!.edgeclient.v1.ListModelsResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,10 +37,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NODESERVICE'].methods_by_name['GetNodeStatus']._serialized_options = b'\220\002\001'
   _globals['_NODESERVICE'].methods_by_name['ListModels']._loaded_options = None
   _globals['_NODESERVICE'].methods_by_name['ListModels']._serialized_options = b'\220\002\001'
-  _globals['_UPLINKSTATE']._serialized_start=1537
-  _globals['_UPLINKSTATE']._serialized_end=1658
-  _globals['_MODALITY']._serialized_start=1660
-  _globals['_MODALITY']._serialized_end=1756
+  _globals['_UPLINKSTATE']._serialized_start=1597
+  _globals['_UPLINKSTATE']._serialized_end=1718
+  _globals['_BREAKERSTATE']._serialized_start=1720
+  _globals['_BREAKERSTATE']._serialized_end=1844
+  _globals['_MODALITY']._serialized_start=1846
+  _globals['_MODALITY']._serialized_end=1942
   _globals['_GETNODESTATUSREQUEST']._serialized_start=108
   _globals['_GETNODESTATUSREQUEST']._serialized_end=130
   _globals['_GETNODESTATUSRESPONSE']._serialized_start=132
@@ -48,15 +50,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NODESTATUS']._serialized_start=201
   _globals['_NODESTATUS']._serialized_end=670
   _globals['_TARGETSTATUS']._serialized_start=673
-  _globals['_TARGETSTATUS']._serialized_end=882
-  _globals['_LIMITS']._serialized_start=885
-  _globals['_LIMITS']._serialized_end=1148
-  _globals['_LISTMODELSREQUEST']._serialized_start=1150
-  _globals['_LISTMODELSREQUEST']._serialized_end=1208
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1210
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1293
-  _globals['_MODEL']._serialized_start=1296
-  _globals['_MODEL']._serialized_end=1535
-  _globals['_NODESERVICE']._serialized_start=1759
-  _globals['_NODESERVICE']._serialized_end=1957
+  _globals['_TARGETSTATUS']._serialized_end=942
+  _globals['_LIMITS']._serialized_start=945
+  _globals['_LIMITS']._serialized_end=1208
+  _globals['_LISTMODELSREQUEST']._serialized_start=1210
+  _globals['_LISTMODELSREQUEST']._serialized_end=1268
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1270
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1353
+  _globals['_MODEL']._serialized_start=1356
+  _globals['_MODEL']._serialized_end=1595
+  _globals['_NODESERVICE']._serialized_start=1945
+  _globals['_NODESERVICE']._serialized_end=2143
 # @@protoc_insertion_point(module_scope)

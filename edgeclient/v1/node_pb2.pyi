@@ -53,6 +53,36 @@ UPLINK_STATE_OFFLINE: UplinkState.ValueType  # 3
 """Does not work."""
 Global___UplinkState: _TypeAlias = UplinkState  # noqa: Y015
 
+class _BreakerState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BreakerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BreakerState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BREAKER_STATE_UNSPECIFIED: _BreakerState.ValueType  # 0
+    """Not used by the server."""
+    BREAKER_STATE_CLOSED: _BreakerState.ValueType  # 1
+    """It is, as often as there are calls."""
+    BREAKER_STATE_OPEN: _BreakerState.ValueType  # 2
+    """It is not: it rests after failures."""
+    BREAKER_STATE_HALF_OPEN: _BreakerState.ValueType  # 3
+    """One call tries whether it has recovered."""
+
+class BreakerState(_BreakerState, metaclass=_BreakerStateEnumTypeWrapper):
+    """Whether a target is asked. One that fails too often rests for some seconds,
+    longer each time.
+    """
+
+BREAKER_STATE_UNSPECIFIED: BreakerState.ValueType  # 0
+"""Not used by the server."""
+BREAKER_STATE_CLOSED: BreakerState.ValueType  # 1
+"""It is, as often as there are calls."""
+BREAKER_STATE_OPEN: BreakerState.ValueType  # 2
+"""It is not: it rests after failures."""
+BREAKER_STATE_HALF_OPEN: BreakerState.ValueType  # 3
+"""One call tries whether it has recovered."""
+Global___BreakerState: _TypeAlias = BreakerState  # noqa: Y015
+
 class _Modality:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -216,6 +246,8 @@ class TargetStatus(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     LOCAL_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    BREAKER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name from the node's configuration, as in ChatResponse.target."""
     host: _builtins.str
@@ -236,6 +268,10 @@ class TargetStatus(_message.Message):
     """What is wrong with it, for people: it cannot be reached, or it refuses the
     key, or it rests after failures. Empty: nothing that is known.
     """
+    tier: _builtins.int
+    """Targets of lower tiers are asked first."""
+    breaker: Global___BreakerState.ValueType
+    """Whether it is asked."""
     @_builtins.property
     def uplink_change_time(self) -> _timestamp_pb2.Timestamp:
         """Since when `uplink` has this value."""
@@ -251,10 +287,12 @@ class TargetStatus(_message.Message):
         account: _builtins.str = ...,
         local: _builtins.bool = ...,
         problem: _builtins.str = ...,
+        tier: _builtins.int = ...,
+        breaker: Global___BreakerState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["uplink_change_time", b"uplink_change_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "host", b"host", "local", b"local", "name", b"name", "problem", b"problem", "protocol", b"protocol", "uplink", b"uplink", "uplink_change_time", b"uplink_change_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "breaker", b"breaker", "host", b"host", "local", b"local", "name", b"name", "problem", b"problem", "protocol", b"protocol", "tier", b"tier", "uplink", b"uplink", "uplink_change_time", b"uplink_change_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,6 +7,7 @@ from fakes.clock import FakeClock
 from edgeclient.config.catalogue import catalogue
 from edgeclient.core.callers import Callers
 from edgeclient.core.events import Uplink
+from edgeclient.core.route_events import Breaker
 from edgeclient.ingress.inbound import Inbound
 from edgeclient.ingress.node import NodeService, TargetView
 from edgeclient.v1 import node_pb2
@@ -48,6 +49,14 @@ async def test_best_target_speaks_for_the_node(uplinks: list[tuple[Uplink, float
     status = await status_of(*(view(str(number), *each) for number, each in enumerate(uplinks)))
     assert node_pb2.UplinkState.Name(status.uplink) == f"UPLINK_STATE_{best}"
     assert status.uplink_change_time.ToSeconds() == since_s
+
+
+@pytest.mark.parametrize("state", Breaker)
+async def test_each_target_tells_its_tier_and_whether_it_is_asked(state: Breaker) -> None:
+    (target,) = (await status_of(view("beijing", ON, 5, tier=2, breaker=state))).targets
+
+    assert target.tier == 2
+    assert node_pb2.BreakerState.Name(target.breaker) == f"BREAKER_STATE_{state.name}"
 
 
 async def test_each_target_tells_what_is_wrong_with_it() -> None:
