@@ -103,6 +103,8 @@ class Targets:
                 account=part.target.account,
                 local=part.target.local,
                 problem=part.endpoint.problem or self.refusals.of(part.name) or _rest(ways[part.name]),
+                tier=part.target.tier,
+                breaker=ways[part.name].breaker.state,
             )
             for part in self.parts
         ]

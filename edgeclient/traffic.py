@@ -4,13 +4,13 @@ A node without rows of limits and callers, whose provider is not asked for any, 
 pass their arithmetic.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 
 from edgeclient.config.dispatch_schema import DispatchConfig
 from edgeclient.config.targets import TargetSettings
-from edgeclient.core.call import Handler, road
+from edgeclient.core.call import Call, Handler, road
 from edgeclient.core.ports import Clock, Observe
 from edgeclient.core.target import Target
 from edgeclient.policy.demands import Demands
@@ -88,11 +88,11 @@ def traffic(
         prices=paid,
         serves=settings.serves,
     )
-    target = _target(endpoint, attempt=road(dispatch, to=upstream))
+    target = _target(endpoint, attempt=road(dispatch, to=upstream), wait_s=dispatch.wait_s)
     return Traffic(endpoint=endpoint, demands=demands, dispatch=dispatch, target=target)
 
 
-def _target(endpoint: Endpoint, *, attempt: Handler) -> Target:
+def _target(endpoint: Endpoint, *, attempt: Handler, wait_s: Callable[[Call, float], float]) -> Target:
     settings = endpoint.settings
     return Target(
         name=settings.name,
@@ -102,6 +102,7 @@ def _target(endpoint: Endpoint, *, attempt: Handler) -> Target:
         local=settings.local,
         serves=settings.serves,
         attempt=attempt,
+        wait_s=wait_s,
         uplink=lambda: endpoint.uplink.state,
         probe=endpoint.probe.once,
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from edgeclient.core.deadline import Deadline
-from edgeclient.core.jobs import Attempt
+from edgeclient.core.jobs import Job
 from edgeclient.core.models import ModelSpec
 from edgeclient.v1 import chat_pb2
 
@@ -54,13 +54,16 @@ class Call:
         target: Name of the target of the present attempt.
         attempt_count: Upstream attempts begun so far.
         possibly_billed_count: Those of them that failed and may have been billed all the same.
+        maybe_paid: One of them has left, and it is not certain that it was free.
         not_before_s: Until when an account has asked this call for patience with a model, on the monotonic clock, by
             both; None: none has.
         upstream_s: Time spent waiting for the provider so far.
         first_piece_at_s: When the first piece came from the provider, on the monotonic clock; 0.0: not yet.
-        attempt: The record of a call with an idempotency key, set by the idempotency stage; whoever makes a job of the
-            call takes it.
+        to_job: Makes a stored job of a call with an idempotency key, under its id, and returns that; set by the
+            idempotency stage. Only for one that certainly was not billed. None: the call has no key.
         source: Where the answer comes from, told with the first piece of a stream.
+        served_as: Name of the model that answers, as its target calls it, told with the first piece; "": that of
+            `model`.
         shared: The answer was made for another request and is paid for there.
         asked: The request as the caller sent it, if the validation stage has written it out; None: as it is.
         cache_age_s: Age of a cached answer; None: it is none, or its age is not known.
@@ -70,6 +73,8 @@ class Call:
         before_send: Awaited when it is the turn of an attempt, before its first byte leaves; None: nothing is to be
             done. If it raises, nothing leaves, and the turn and what is reserved for it are given back. Awaited for
             each attempt of the call, however many there are.
+        after_free: Awaited when an attempt has failed and none so far has cost anything, for certain; None: nothing is
+            to be done.
     """
 
     id: str
@@ -83,11 +88,13 @@ class Call:
     target: str = ""
     attempt_count: int = 0
     possibly_billed_count: int = 0
+    maybe_paid: bool = False
     not_before_s: dict[tuple[str, str], float] | None = None
     upstream_s: float = 0.0
     first_piece_at_s: float = 0.0
-    attempt: Attempt | None = None
+    to_job: Callable[[], Awaitable[Job]] | None = None
     source: chat_pb2.ResponseSource.ValueType = chat_pb2.RESPONSE_SOURCE_UPSTREAM
+    served_as: str = ""
     shared: bool = False
     asked: chat_pb2.ChatRequest | None = None
     cache_age_s: float | None = None
@@ -95,6 +102,7 @@ class Call:
     arrival: int = 0
     queued_s: float = 0.0
     before_send: Callable[[], Awaitable[None]] | None = None
+    after_free: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

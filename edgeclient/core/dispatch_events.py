@@ -43,8 +43,8 @@ class CallTurnedAway(Event):
         call_id: Which call.
         priority: As in `CallReleased`.
         cause: `full` (no room to wait), `shed` (gave way to a higher priority), `too_long` (the wait would outlast its
-            deadline), `deadline` (it did outlast it), `caller_limit`, `never_fits` (larger than a limit), `offline`,
-            `stopping` or `left` (its caller went away).
+            deadline), `deadline` (it did outlast it), `caller_limit`, `never_fits` (larger than a limit), `paused` (the
+            provider wants no more for a while), `offline`, `stopping` or `left` (its caller went away).
         wait_s: Time that it had waited.
     """
 

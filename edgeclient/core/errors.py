@@ -36,13 +36,14 @@ class CallError(Exception):
         reason: Cause from the public contract.
         summary: One sentence, without prompt, answer or key.
         detail: What the provider said about it. It goes to the caller, who knows what it quotes, and never to a log.
-        retry_after_s, possibly_billed, violations: As the attributes.
+        retry_after_s, retry_after_told, possibly_billed, violations: As the attributes.
 
     Attributes:
         reason: Cause from the public contract.
         message: One sentence for a developer. It may end with words of others, which may quote the request.
         summary: The sentence without the words of others: what may be logged.
         retry_after_s: Earliest moment at which a repeat makes sense, from now. None: a repeat does not help.
+        retry_after_told: The provider itself has named that moment.
         possibly_billed: The provider may have generated, and charged for, an answer that was lost.
         violations: What is wrong with the request, all of it.
     """
@@ -56,6 +57,7 @@ class CallError(Exception):
         *,
         detail: str = "",
         retry_after_s: float | None = None,
+        retry_after_told: bool = False,
         possibly_billed: bool = False,
         violations: Sequence[Violation] = (),
     ) -> None:
@@ -65,6 +67,7 @@ class CallError(Exception):
         self.message = message
         self.summary = summary
         self.retry_after_s = retry_after_s
+        self.retry_after_told = retry_after_told
         self.possibly_billed = possibly_billed or self.possibly_billed_by_nature
         self.violations = tuple(violations)
 
@@ -120,7 +123,14 @@ class Stopping(CallError):  # noqa: N818
 
 
 class OutOfTime(CallError):  # noqa: N818
-    """The caller's own time budget is spent."""
+    """The caller's own time budget is spent.
+
+    Attributes:
+        shows_silence: The request had left, and nothing came in a time in which the target would have begun to answer
+            if it were well.
+    """
+
+    shows_silence = False
 
 
 def reason_name(reason: Reason.ValueType) -> str:

@@ -133,12 +133,12 @@ class AttemptFinished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryScheduled(Event):
-    """A failed attempt will be followed by another one.
+    """After a failed attempt, or a pause that all targets have asked for, there will be another one.
 
     Attributes:
         call_id: Call that it is for.
-        attempt: Number of the attempt that failed, from 1.
-        reason: Why it failed.
+        attempt: Number of the last attempt; 0: there was none yet.
+        reason: Why it failed, or the pause.
         delay_s: Time until the next one.
     """
 

@@ -7,7 +7,7 @@ back.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from edgeclient.core.call import Handler
+from edgeclient.core.call import Call, Handler
 from edgeclient.core.events import Uplink
 
 
@@ -23,6 +23,9 @@ class Target:
         local: On this node or site: asked while the others cannot be reached, and by live calls only.
         serves: Name there of the model with this id; None: it is not served there.
         attempt: One attempt, in its turn: the target's line of dispatch, then its upstream. The model is `Call.model`.
+        wait_s: How long an attempt would wait for its turn there if it came at this moment, as far as is known; 0.0:
+            not at all; below: nor elsewhere, for another call of its conversation is there, and comes before it. The
+            model is `Call.model`; nothing is taken.
         uplink: What the node believes of the way there.
         probe: Asks it something that costs nothing; True if it answered and would take a call.
     """
@@ -34,5 +37,6 @@ class Target:
     local: bool = False
     serves: Callable[[str], str | None]
     attempt: Handler
+    wait_s: Callable[[Call, float], float]
     uplink: Callable[[], Uplink]
     probe: Callable[[], Awaitable[bool]]

@@ -136,10 +136,10 @@ class PieceWriter:
 
 
 def _opening(call: Call) -> chat_pb2.StreamChatResponse:
-    answered_by = call.model if call.source != chat_pb2.RESPONSE_SOURCE_PINNED else None
+    answered_by = call.served_as or (call.model.id if call.model else "")
     opening = chat_pb2.StreamChatResponse(
         id=call.id,
-        model=answered_by.id if answered_by else "",
+        model=answered_by if call.source != chat_pb2.RESPONSE_SOURCE_PINNED else "",
         source=call.source,
         target=call.target,
         attempt_count=call.attempt_count,

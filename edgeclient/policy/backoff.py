@@ -34,7 +34,7 @@ class Backoff:
         """The pause before the next attempt.
 
         Args:
-            failed_count: Attempts that have failed so far, from 1.
+            failed_count: Attempts that have failed so far.
             draw: A random number from [0, 1).
             least_s: Earliest moment at which a repeat makes sense, from now.
         """

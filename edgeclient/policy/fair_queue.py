@@ -121,6 +121,10 @@ class FairQueue(Generic[Job]):
         """Whether it waits or is under way."""
         return job_id in self._seq_of
 
+    def has_conversation(self, caller: str, conversation_id: str) -> bool:
+        """Whether a job of this conversation waits or is under way."""
+        return (caller, conversation_id) in self._conversations
+
     def __repr__(self) -> str:
         return f"<FairQueue {len(self)} waiting, {self._taken_count} under way>"
 

@@ -111,6 +111,16 @@ class Quota:
                 self.on_urgent()
         return Reservation(demand, [(lane, lane.take(demand, now_s)) for lane in lanes], budget, day=day)
 
+    def wait_s(self, demand: Demand, *, now_s: float) -> float:
+        """How long the limits of the account would keep a demand waiting; 0.0: not at all; inf: for ever.
+
+        Nothing is taken, and the caller's own limits, which hold in whatever account, are not looked at.
+        """
+        lane = self._subjects.model(demand.model, now_s, account=demand.account)
+        if lane.fits(demand, now_s):
+            return 0.0
+        return max(each.wait_s for each in _missing(lane, demand, now_s, from_s=now_s, of_caller=False))
+
     def settle(self, reservation: Reservation, spent: Spent | None, *, now_s: float) -> None:
         """An attempt has ended.
 

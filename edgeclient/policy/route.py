@@ -6,9 +6,10 @@ model is not concerned. And, if the operator and the kind of call permit that it
 before the first piece. Every other error is passed on: what the provider refuses for its content or its form it is
 shown once, and a caller's own limits hold wherever it goes.
 
-The order is: the model that was asked, at the targets that are ready, lower tiers first and by weight within one; at
-those that asked for less traffic a moment ago; the models that may stand in for it; targets that have refused this
-node; those on this site, when no other can be reached; and what is believed to be out of reach, if nothing was tried.
+The order is: the model that was asked, at the targets that can take it now, lower tiers first and by weight within
+one; at those where it has to wait, the shortest wait first; the models that may stand in for it; targets that have
+refused this node; those on this site, when no other can be reached; and what is believed to be out of reach, if nothing
+was tried. A target that has told when to come back is not asked before, by whatever call: who finds no other waits.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from edgeclient.core.errors import (
     Blocked,
     CallError,
     ModelBlocked,
+    OutOfTime,
     Reason,
     Rejected,
     Throttled,
@@ -111,8 +113,15 @@ def may_repeat(call: Call, error: CallError) -> bool:
     return isinstance(error, Throttled | Unavailable) and (not call.committed or begins_anew(call))
 
 
+def is_pause(error: CallError) -> bool:
+    """Asked of a refusal before anything was sent: it passes with the pauses that targets have asked for."""
+    return error.reason == Reason.ERROR_REASON_UPSTREAM_RATE_LIMITED
+
+
 def counts_against(error: CallError) -> bool:
     """The failure of an attempt shows that the target does not work, rather than that it refuses or asks for less."""
+    if isinstance(error, OutOfTime):
+        return error.shows_silence
     return isinstance(error, Unavailable | Uncertain) and not isinstance(error, Unfetched)
 
 
@@ -148,7 +157,7 @@ class Standing(IntEnum):
 
     READY = 0
     SLOW = 1
-    """It asked for less traffic a moment ago."""
+    """The call would have to wait for its turn there, or it asked for less traffic a moment ago."""
     ASIDE = 2
     """It refused this node."""
     OFFLINE = 3
@@ -156,10 +165,10 @@ class Standing(IntEnum):
     RESTS = 4
     """Its breaker lets no call through."""
     WAITS = 5
-    """It has told this very call when to come back, and the time has not come."""
+    """It has told when to come back, and the time has not come."""
 
 
-_UNREACHABLE = (Standing.OFFLINE, Standing.RESTS)
+UNREACHABLE = (Standing.OFFLINE, Standing.RESTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,12 +180,14 @@ class Option:
         model: Place of the model: 0 is the one that was asked, and then those that may stand in for it.
         local: The target is on this site.
         standing: How it stands.
+        wait_s: How long the call would have to wait there, as far as is known; below 0.0: it belongs there.
     """
 
     place: int
     model: int
     local: bool
     standing: Standing
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +229,7 @@ def choose(options: Iterable[Option], so_far: Round) -> Option | None:
     if best is not None and best.standing is Standing.ASIDE:
         return best
     within_reach = [option for option in near if option.standing < Standing.OFFLINE]
-    if within_reach and so_far.lost and not so_far.background and all(each.standing in _UNREACHABLE for each in asked):
+    if within_reach and so_far.lost and not so_far.background and all(each.standing in UNREACHABLE for each in asked):
         return min(within_reach, key=_by_model)
     tries_all_the_same = best is not None and best.standing is Standing.OFFLINE and not so_far.causes
     return best if tries_all_the_same else None
@@ -239,8 +250,8 @@ _CAUSES = {
 }
 
 
-def _by_standing(option: Option) -> tuple[int, int]:
-    return option.standing, option.place
+def _by_standing(option: Option) -> tuple[int, float, int]:
+    return option.standing, round(option.wait_s, 1), option.place  # less than that is not worth a higher tier
 
 
 def _by_model(option: Option) -> tuple[int, int, int]:

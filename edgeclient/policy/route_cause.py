@@ -7,7 +7,7 @@ class Cause(Enum):
     """A cause, as the operator writes it."""
 
     THROTTLED = "throttled"
-    """Every target of the model asks for less, or this node's line in front of it is full."""
+    """Every target of the model asks for less, or its line at this node is full."""
     UNAVAILABLE = "unavailable"
     """It fails, or cannot be reached."""
     TIMEOUT = "timeout"

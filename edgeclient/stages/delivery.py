@@ -26,6 +26,7 @@ def mark(call: Call, response: chat_pb2.ChatResponse) -> None:
     call.shared = True
     call.source = response.source
     call.target = response.target
+    call.served_as = response.model
 
 
 def reused(call: Call, response: chat_pb2.ChatResponse, *, source: str, store: str = "") -> AnswerReused:

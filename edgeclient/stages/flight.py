@@ -174,4 +174,5 @@ class Flight:
         work, leader = self.call, self._leader
         leader.committed, leader.source, leader.shared = work.committed, work.source, work.shared
         leader.model, leader.target, leader.attempt_count = work.model, work.target, work.attempt_count
+        leader.served_as = work.served_as
         leader.upstream_s, leader.first_piece_at_s = work.upstream_s, work.first_piece_at_s

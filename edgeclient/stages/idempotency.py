@@ -1,19 +1,15 @@
 """The stage: a request with a key is paid for once.
 
-The first use of a key is recorded as a call that may be under way, with an fsync, before anything is sent, and its
-answer before it is told. A repeat with the same content joins the call while it runs and gets the recorded answer when
-it has ended; other content is refused. This holds across Chat, StreamChat, BatchChat and SubmitJob, across connections,
-and across restarts of the node.
+The first use of a key is recorded as a call that may be under way, with an fsync, when its turn has come and before
+anything is sent, and its answer before it is told (`call_record.py`). A repeat with the same content joins the call
+while it waits or runs and gets the recorded answer when it has ended; other content is refused. This holds across Chat,
+StreamChat, BatchChat and SubmitJob, across connections, and, of whatever was sent, across restarts of the node. Of a
+call that still waits nothing is known after a crash, and its repeat is the first to be sent.
 
 A failure that certainly cost nothing is not recorded: a repeat of it is a new request. One that may have been billed
 stays on record, whether it was told or cut off by a crash of the node: every repeat of its key is told OUTCOME_UNKNOWN,
 and whoever wants to pay again takes a new key. To forget it once it was told would not do: the reply that tells it can
 be lost, and the next repeat would be billed without a warning (seen under kill -9: 2 of 430).
-
-The record is made before the call waits for its turn, unlike the intent of a job (`spool/intent.py`): a crash in that
-moment leaves a key of which nobody knows more than that. To make it with the turn would need a look-up of the key
-first, a second wait for the disk in every such call; and here is somebody who is told, within the time of the call, and
-can take a new key, where a job would wait for a person.
 """
 
 import asyncio
@@ -28,6 +24,7 @@ from edgeclient.core.job_feed import JobFeed, has_ended
 from edgeclient.core.jobs import RUNNABLE, Accepted, Job, JobKind, JobState, NewJob
 from edgeclient.core.ports import Clock
 from edgeclient.core.spool import Spool, content_digest
+from edgeclient.stages.call_record import CallRecord, NotSentError
 from edgeclient.stages.flight import Flight
 from edgeclient.v1 import chat_pb2, error_pb2
 
@@ -70,7 +67,7 @@ class Idempotency:
         flight.begin(self._work(flight, forward), name=f"keyed call {call.id}", over=lambda: self._flights.pop(key))
         reply = await flight.lead(now_s=self._clock.monotonic_s())
         if reply is None:
-            raise _too_late(possibly_billed=call.attempt_count > 0)
+            raise _too_late(possibly_billed=flight.call.maybe_paid)
         return _copy(reply)
 
     async def accept(self, new: NewJob) -> Accepted:
@@ -95,61 +92,56 @@ class Idempotency:
         return accepted
 
     async def _work(self, flight: Flight, forward: Handler) -> Reply:
-        """Record, send, record. Runs in the flight's task."""
+        """Look the key up, send, record. Runs in the flight's task."""
         call = flight.call
-        accepted = await self._spool.accept(
-            NewJob(
-                id=call.id,
-                caller=call.caller,
-                kind=JobKind.CALL,
-                request=call.request,
-                digest=flight.digest,
-                idempotency_key=call.request.idempotency_key,
-                conversation_id=call.request.conversation_id,
-                priority=call.request.priority or chat_pb2.PRIORITY_NORMAL,
-                label=call.request.label,
-                ttl_s=self._config.default_ttl_s,
-            )
-        )
-        if accepted.duplicate:
-            with flight.cancellable():
-                return await self._repeat(call, accepted.job)
-        call.attempt = await self._spool.begun(accepted.job.id)
+        known = await self._spool.find(call.caller, call.request.idempotency_key)
+        if known is not None and known.digest != flight.digest:
+            raise _reused()
+        if known is None:
+            try:
+                return await self._send(flight, forward)
+            except NotSentError as error:
+                if isinstance(error.why, CallError):
+                    raise error.why from None
+                known = error.why
+        with flight.cancellable():
+            return await self._repeat(call, known)
+
+    async def _send(self, flight: Flight, forward: Handler) -> Reply:
+        """Send, and record what becomes of it.
+
+        Raises:
+            NotSentError: Nothing was sent, for it could not be recorded.
+        """
+        call = flight.call
+        record = CallRecord(self._spool, self._new(call, flight.digest))
+        call.before_send, call.after_free, call.to_job = record.begin, record.take_back, record.to_job
         try:
             with flight.cancellable():
                 reply = await forward(call)
         except CallError as error:
-            await self._settle(call, error)
+            await record.failed(error)
             raise
-        except BaseException:  # the callers have left, or a defect
+        except BaseException:  # the callers have left, it was not begun, or a defect
             left = Uncertain(Reason.ERROR_REASON_CANCELLED, "the caller left before the outcome was known")
-            await self._settle(call, left if call.attempt_count else None)
+            await record.failed(left if call.maybe_paid else None)
             raise
-        if call.attempt is not None and not reply.response.job_id:
-            await self._keep(call, reply)
+        await record.answered(_copy(reply).response)
         return reply
 
-    async def _keep(self, call: Call, reply: Reply) -> None:
-        """Record the answer. One that cannot be recorded is told all the same: it is paid for."""
-        if call.attempt is None:
-            return
-        try:
-            await self._spool.succeed(call.attempt, _copy(reply).response)
-        except CallError:  # the spool tells its trouble itself; on the disk the attempt stays as it was before
-            return
-
-    async def _settle(self, call: Call, error: CallError | None) -> None:
-        """Forget a failure that cost nothing, and keep one that may have been billed; None: nothing was sent."""
-        attempt = call.attempt
-        if attempt is None:
-            return  # it has become a job
-        try:
-            if error is not None and error.possibly_billed:
-                await self._spool.fail(attempt, error, retry_in_s=None, counts=True)
-            else:
-                await self._spool.forget(attempt)
-        except CallError:  # as in _keep: a record that stays is found by the next repeat, like one from before a crash
-            return
+    def _new(self, call: Call, digest: bytes) -> NewJob:
+        return NewJob(
+            id=call.id,
+            caller=call.caller,
+            kind=JobKind.CALL,
+            request=call.request,
+            digest=digest,
+            idempotency_key=call.request.idempotency_key,
+            conversation_id=call.request.conversation_id,
+            priority=call.request.priority or chat_pb2.PRIORITY_NORMAL,
+            label=call.request.label,
+            ttl_s=self._config.default_ttl_s,
+        )
 
     async def _follow(self, flight: Flight, call: Call) -> Reply:
         """Join a call that runs."""
@@ -218,6 +210,7 @@ async def _deliver(call: Call, reply: Reply) -> Reply:
     call.shared = True
     call.source = response.source
     call.target = response.target
+    call.served_as = response.model
     call.attempt_count = response.attempt_count
     message = response.message
     delta = Delta(content=message.content, reasoning=message.reasoning_content, tool_calls=tuple(message.tool_calls))

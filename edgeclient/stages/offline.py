@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.call import Call, Handler, Reply
-from edgeclient.core.errors import OutOfTime, Reason, Rejected, Stopping, Throttled, Unavailable
+from edgeclient.core.errors import OutOfTime, Reason, Stopping, Throttled, Unavailable
 from edgeclient.core.events import Event, Uplink
-from edgeclient.core.jobs import Job, JobKind, NewJob, ResendPolicy
+from edgeclient.core.jobs import JobKind, NewJob, ResendPolicy
 from edgeclient.core.ports import Clock
 from edgeclient.core.spool import Spool, content_digest
 from edgeclient.v1 import chat_pb2
@@ -109,22 +109,11 @@ class Offline:
 
     async def _queued(self, call: Call, spool: Spool) -> Reply:
         """Make a job of the call, under its own id."""
-        if call.attempt is not None:
-            job = await self._parked(call, spool)
+        if call.to_job is not None:
+            job = await call.to_job()
         else:
-            accepted = await spool.accept(self._new_job(call))
-            job = accepted.job
+            job = (await spool.accept(self._new_job(call))).job
         return Reply(response=chat_pb2.ChatResponse(id=call.id, job_id=job.id))
-
-    async def _parked(self, call: Call, spool: Spool) -> Job:
-        attempt = call.attempt
-        job = await spool.park(attempt, ttl_s=self._config.default_ttl_s) if attempt is not None else None
-        call.attempt = None  # from now on the drainer has it
-        if job is None:
-            raise Rejected(
-                Reason.ERROR_REASON_CANCELLED, "the call was cancelled by its idempotency_key; nothing was sent"
-            )
-        return job
 
     def _new_job(self, call: Call) -> NewJob:
         request = call.request

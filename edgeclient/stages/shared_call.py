@@ -6,7 +6,8 @@ waits beside those that want pieces; pieces there are only if the first one want
 decides by that how to ask.
 
 Exactly one of them carries the bill: the first that is still there. When it leaves, the next one does, and when the
-last leaves, the work ends and was that one's.
+last leaves, the work ends and was that one's. So whoever has an intent to store has it stored before the work is sent,
+or before it joins one that was: each may be the one that has paid.
 """
 
 import asyncio
@@ -50,18 +51,31 @@ class SharedCall:
         flight: The work.
     """
 
-    __slots__ = ("_clock", "_leader", "_members", "_payer", "_pieces", "_wakers", "flight")
+    __slots__ = (
+        "_clock",
+        "_is_begun",
+        "_leader",
+        "_members",
+        "_payer",
+        "_pieces",
+        "_refused",
+        "_wakers",
+        "flight",
+    )
 
     def __init__(self, call: Call, *, digest: bytes, clock: Clock) -> None:
         self.flight = Flight(digest=digest, call=call)
         if call.emit is not None:
             self.flight.call.emit = self._record
+        self.flight.call.before_send, self.flight.call.after_free = self._begin, self._take_back
         self._clock = clock
         self._leader = call
         self._members: list[Call] = []
         self._payer: Call | None = None
         self._pieces: list[Delta] = []
         self._wakers: dict[int, asyncio.Event] = {}
+        self._is_begun = False
+        self._refused: dict[int, Exception] = {}
 
     @property
     def sent(self) -> bool:
@@ -84,10 +98,40 @@ class SharedCall:
         self._members.append(call)
         try:
             async with self.flight.waited_for() as task:
+                if self._is_begun and call.before_send is not None:
+                    await call.before_send()
                 await self._wait(call, task, waker)
                 return await self._outcome(call, task)
         finally:
             self._leave(call)
+
+    async def _begin(self) -> None:
+        """It is the turn of the work: all who share it do what they have to do first; see `Call.before_send`.
+
+        Who cannot takes no part, and is told why.
+
+        Raises:
+            Exception: Nobody can.
+        """
+        self._is_begun = True
+        members = [member for member in self._members if member.before_send is not None]
+        await asyncio.gather(*map(self._prepare, members))
+        if self._members and all(id(member) in self._refused for member in self._members):
+            raise self._refused[id(self._members[0])]
+
+    async def _take_back(self) -> None:
+        """An attempt was free, so nobody has anything at stake until the next; see `Call.after_free`."""
+        self._is_begun = False
+        await asyncio.gather(*(member.after_free() for member in self._members if member.after_free is not None))
+
+    async def _prepare(self, member: Call) -> None:
+        try:
+            if member.before_send is not None:
+                await member.before_send()
+        except Exception as error:  # noqa: BLE001  it is raised where this member waits
+            if (waker := self._wakers.get(id(member))) is not None:
+                self._refused[id(member)] = error
+                waker.set()
 
     async def _record(self, delta: Delta) -> None:
         self._pieces.append(delta)
@@ -100,6 +144,8 @@ class SharedCall:
         position = 0
         while True:
             waker.clear()
+            if id(call) in self._refused:
+                raise self._refused[id(call)]
             self._put_off(call.deadline)
             if call.emit is not None and position < len(self._pieces):
                 new, position = self._pieces[position:], len(self._pieces)
@@ -130,7 +176,7 @@ class SharedCall:
             raise OutOfTime(
                 Reason.ERROR_REASON_DEADLINE,
                 "the time budget of the call was used up while it shared a call that others wait for",
-                possibly_billed=last and self.sent,
+                possibly_billed=last and self.flight.call.maybe_paid,
             ) from None
 
     def _limit_s(self, call: Call) -> float | None:
@@ -184,11 +230,11 @@ class SharedCall:
     def _tell(self, call: Call) -> None:
         """What is known of the work is what is told and reported of the one that it belongs to."""
         work = self.flight.call
-        call.model, call.target = work.model, work.target
+        call.model, call.target, call.served_as = work.model, work.target, work.served_as
         if call is not self._leader:
             call.source = chat_pb2.RESPONSE_SOURCE_COALESCED
         if call is (self._payer or self._members[0]):
-            call.attempt_count = work.attempt_count
+            call.attempt_count, call.maybe_paid = work.attempt_count, work.maybe_paid
             call.upstream_s = work.upstream_s
             call.first_piece_at_s = work.first_piece_at_s
             call.queued_s = work.queued_s
@@ -197,9 +243,10 @@ class SharedCall:
         if self._payer is None and self._members[0] is call:
             self._tell(call)
             if len(self._members) > 1:  # somebody else gets the answer, and the bill with it
-                call.attempt_count = 0
+                call.attempt_count, call.maybe_paid = 0, False
                 call.shared = True
         self._members.remove(call)
+        self._refused.pop(id(call), None)
         del self._wakers[id(call)]
 
 

@@ -165,7 +165,7 @@ LINES: Final[dict[type[Event], Line | Choice | None]] = {
     RetryScheduled: Line(
         level="debug",
         word="retry_scheduled",
-        sentence="Attempt {attempt} failed with {reason}, next in {delay_s:.2f} s",
+        sentence="After attempt {attempt} ({reason}) the next one begins in {delay_s:.2f} s",
     ),
     CallShed: Line(
         level="warning",

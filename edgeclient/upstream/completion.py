@@ -10,6 +10,7 @@ minutes is asked to stream, so that silence can be told from work and a broken c
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from edgeclient.config.schema import UpstreamConfig
 from edgeclient.core.call import Call, Delta, Reply
@@ -19,6 +20,7 @@ from edgeclient.core.models import ModelSpec
 from edgeclient.core.ports import Clock, Observe
 from edgeclient.core.route_events import RetryAfterCapped
 from edgeclient.core.thinking import thinks
+from edgeclient.policy.first_bytes import FirstBytesOfTarget
 from edgeclient.policy.pricing import Prices
 from edgeclient.upstream.answer import Completion, decode_answer
 from edgeclient.upstream.exchange import FIRST_ERROR_STATUS, Incoming, Outgoing
@@ -64,6 +66,7 @@ class Upstream:
         self._uplink = uplink
         self._prices = prices
         self._serves = serves
+        self.first_bytes = FirstBytesOfTarget()
 
     async def __call__(self, call: Call) -> Reply:
         """Answer the call by one attempt, or raise what happened to it."""
@@ -72,9 +75,11 @@ class Upstream:
         call.attempt_count += 1
         call.target = self.config.name
         attempt = _Attempt(self, call, call.model, name=self._name_of(call.model))
+        maybe_paid = call.maybe_paid
         try:
             reply = await attempt.run()
         except CallError as error:
+            call.maybe_paid = maybe_paid or error.possibly_billed
             error.reword(self.transport.reword)
             self._told(attempt, error)
             attempt.reason = error.reason_name
@@ -147,7 +152,7 @@ class Upstream:
             return
         usage, model = response.usage, attempt.model
         cost = self._prices.cost(
-            model.id if response.model == attempt.name else response.model,
+            model.id if response.model == attempt.there.id else response.model,
             usage.prompt_tokens,
             usage.cached_tokens,
             usage.completion_tokens,
@@ -172,6 +177,7 @@ class _Attempt:
     """One request, and what is known about it so far."""
 
     __slots__ = (
+        "_first_bytes",
         "_patience",
         "_streamed",
         "_upstream",
@@ -180,11 +186,11 @@ class _Attempt:
         "first_byte_s",
         "http_status",
         "model",
-        "name",
         "possibly_billed",
         "protocol",
         "reason",
         "sent_s",
+        "there",
         "upstream_code",
         "usage",
     )
@@ -193,7 +199,7 @@ class _Attempt:
         self._upstream = upstream
         self.call = call
         self.model = model
-        self.name = name
+        self.there = model if name == model.id else replace(model, id=name)
         self.begun_s = upstream.clock.monotonic_s()
         self.sent_s: float | None = None
         self.first_byte_s: float | None = None
@@ -204,14 +210,21 @@ class _Attempt:
         self.upstream_code = ""
         self.usage = chat_pb2.Usage()
         self._streamed = wants_stream(call.request, model, caller_streams=call.emit is not None)
-        self._patience = Patience(upstream.config, call=call, now_s=self.begun_s, streamed=self._streamed)
+        self._first_bytes = upstream.first_bytes.of(model.id, streamed=self._streamed)
+        self._patience = Patience(
+            upstream.config,
+            call=call,
+            now_s=self.begun_s,
+            streamed=self._streamed,
+            is_overdue=self._first_bytes.is_overdue,
+        )
 
     async def run(self) -> Reply:
         """Ask and decode, within the limits."""
         outgoing = Outgoing(
             method="POST",
             path="/chat/completions",
-            body=encode_request(self.call.request, self.model, stream=self._streamed, name=self.name),
+            body=encode_request(self.call.request, self.model, stream=self._streamed, name=self.there.id),
             streamed=self._streamed,
             request_id=self.call.id,
             on_sent=self._on_sent,
@@ -225,6 +238,7 @@ class _Attempt:
                 wall_s = self._upstream.clock.wall_s()
                 error, self.upstream_code = await refusal(incoming, wall_s=wall_s, capped=self._upstream.capped)
                 raise error
+            self._first_bytes.learn(self._patience.waited_s)
             completion = await (self._read_pieces(incoming) if self._streamed else self._read_whole(incoming))
             response = completion.response
             response.target = self.call.target
@@ -233,6 +247,7 @@ class _Attempt:
 
     def _on_sent(self) -> None:
         self.sent_s = self._upstream.clock.monotonic_s()
+        self.call.maybe_paid = True
         self._patience.sent()
 
     async def _read_whole(self, incoming: Incoming) -> Completion:
@@ -242,14 +257,14 @@ class _Attempt:
             left_bytes -= len(piece)
             self._check_room(left_bytes)
             pieces.append(piece)
-        include_reasoning = self.call.request.include_reasoning
-        return decode_answer(b"".join(pieces), model=self.model, include_reasoning=include_reasoning)
+        body, include_reasoning = b"".join(pieces), self.call.request.include_reasoning
+        return decode_answer(body, model=self.there, include_reasoning=include_reasoning)
 
     async def _read_pieces(self, incoming: Incoming) -> Completion:
         limit_bytes = self._upstream.config.max_response_bytes
         left_bytes = _ON_THE_WIRE * limit_bytes
         decoder = StreamDecoder(
-            model=self.model, include_reasoning=self.call.request.include_reasoning, limit_bytes=limit_bytes
+            model=self.there, include_reasoning=self.call.request.include_reasoning, limit_bytes=limit_bytes
         )
         while chunk := await incoming.read():
             left_bytes -= len(chunk)
@@ -258,12 +273,16 @@ class _Attempt:
             if decoder.produced:
                 self._patience.heard()
             if delta is not None:
-                await self._hand_on(delta)
-        return decoder.finish()
+                await self._hand_on(delta, decoder.model)
+        completion = decoder.finish()
+        if completion.rest is not None:
+            await self._hand_on(completion.rest, completion.response.model)
+        return completion
 
-    async def _hand_on(self, delta: Delta) -> None:
+    async def _hand_on(self, delta: Delta, served_as: str) -> None:
         """Give a piece to the caller; as long as it takes it, the provider's silence is not its fault."""
         call = self.call
+        call.served_as = served_as
         if not call.first_piece_at_s:
             call.first_piece_at_s = self._upstream.clock.monotonic_s()
         if call.emit is not None:

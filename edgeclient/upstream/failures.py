@@ -226,14 +226,21 @@ def failure(error: ProviderError, *, retry_after_s: float | None = None, sent_pi
     code = re.sub(r"[\s_-]", "", error.code).lower()
     meaning = next(row.meaning for row in _TABLE if row.fits(error, code))
     pause_s = meaning.retry_after_s
-    if retry_after_s is not None and pause_s is not None:
+    told = retry_after_s is not None and pause_s is not None
+    if told:
         pause_s = retry_after_s
     if sent_pieces and meaning is _CONTENT:  # again would be the same question
         return Uncertain(meaning.reason, _summary(_CUT_FOR_CONTENT, error), detail=error.message)
     if sent_pieces:
         reason = Reason.ERROR_REASON_UPSTREAM_INTERRUPTED
         return Uncertain(reason, _summary(_CUT, error), detail=error.message, retry_after_s=pause_s or _SECOND_S)
-    return meaning.error(meaning.reason, _summary(meaning.says, error), detail=error.message, retry_after_s=pause_s)
+    return meaning.error(
+        meaning.reason,
+        _summary(meaning.says, error),
+        detail=error.message,
+        retry_after_s=pause_s,
+        retry_after_told=told,
+    )
 
 
 def unreadable(what: str) -> Uncertain:

@@ -11,6 +11,7 @@ deadline of a call that others join is put off, so it is read anew each time the
 """
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum
 from math import inf
 from types import TracebackType
@@ -39,6 +40,7 @@ class Patience:
         call: Whose deadline it is.
         now_s: The present time on the clock of the deadline.
         streamed: The answer comes in pieces.
+        is_overdue: Whether the target would have begun to answer in this time since the request left, if it were well.
     """
 
     __slots__ = (
@@ -48,10 +50,12 @@ class Patience:
         "_first_token_s",
         "_headers_s",
         "_heard",
+        "_is_overdue",
         "_loop",
         "_over",
-        "_sent",
+        "_sent_s",
         "_silence_s",
+        "_silent",
         "_streamed",
         "_timer",
         "_total_s",
@@ -59,14 +63,24 @@ class Patience:
         "_wake_s",
     )
 
-    def __init__(self, config: UpstreamConfig, *, call: Call, now_s: float, streamed: bool) -> None:
+    def __init__(
+        self,
+        config: UpstreamConfig,
+        *,
+        call: Call,
+        now_s: float,
+        streamed: bool,
+        is_overdue: Callable[[float], bool] = lambda _waited_s: False,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._config = config
         self._streamed = streamed
         self._call = call
         self._ahead_s = self._loop.time() - now_s  # the loop's clock and ours may have begun at different moments
         self._total_s = self._headers_s = self._first_token_s = self._silence_s = inf
-        self._sent = False
+        self._is_overdue = is_overdue
+        self._sent_s: float | None = None
+        self._silent = True
         self._heard = False
         self._over = Limit.DEADLINE
         self._timer = asyncio.timeout_at(None)
@@ -92,8 +106,7 @@ class Patience:
 
     def sent(self) -> None:
         """The request leaves."""
-        now_s = self._loop.time()
-        self._sent = True
+        now_s = self._sent_s = self._loop.time()
         self._total_s = now_s + self._config.total_timeout_s
         if self._streamed:
             self._headers_s = now_s + self._config.headers_timeout_s
@@ -102,6 +115,7 @@ class Patience:
 
     def answered(self) -> None:
         """The headers are there."""
+        self._silent = False
         self._headers_s = inf
 
     def heard(self) -> None:
@@ -116,6 +130,11 @@ class Patience:
     def hold(self) -> None:
         """The caller takes a piece."""
         self._silence_s = inf
+
+    @property
+    def waited_s(self) -> float:
+        """Time since the request left; 0.0: it has not."""
+        return 0.0 if self._sent_s is None else self._loop.time() - self._sent_s
 
     @property
     def _deadline_s(self) -> float:
@@ -154,12 +173,15 @@ class Patience:
     def _ran_out(self) -> CallError:
         limit = self._over
         if limit is Limit.DEADLINE:
-            where = "while the provider worked on it" if self._sent else "before it could be sent"
-            return OutOfTime(
+            is_sent = self._sent_s is not None
+            where = "while the provider worked on it" if is_sent else "before it could be sent"
+            error = OutOfTime(
                 Reason.ERROR_REASON_DEADLINE,
                 f"The time budget of the call was used up {where}",
-                possibly_billed=self._sent,
+                possibly_billed=is_sent,
             )
+            error.shows_silence = is_sent and self._silent and self._is_overdue(self.waited_s)
+            return error
         what = {
             Limit.TOTAL: "did not finish its answer",
             Limit.HEADERS: "did not begin to answer",

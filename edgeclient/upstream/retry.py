@@ -7,7 +7,9 @@ all (`policy/retry_budget.py`). In time: a pause that ends after the deadline is
 cause now instead of a time-out later.
 
 What was refused before anything was tried (no room to wait for a turn, a limit of the caller, no target that is asked
-at present) was no attempt and is told at once: the refusal names a delay, and the caller decides.
+at present) was no attempt and is told at once: the refusal names a delay, and the caller decides. But where all targets
+have asked for a pause, be it of this call or of another one before, a call that has the time waits until the first of
+them is over; such a round costs no attempt.
 
 One budget per call: every attempt of a call counts (`Call.attempt_count`), whoever begins it, so the route further
 down, which tries other targets without a pause, cannot multiply attempts.
@@ -26,7 +28,7 @@ from edgeclient.core.ports import Clock, Observe
 from edgeclient.core.route_events import RetryRefused
 from edgeclient.policy.backoff import Backoff
 from edgeclient.policy.retry_budget import RetryBudget
-from edgeclient.policy.route import may_repeat
+from edgeclient.policy.route import is_pause, may_repeat
 
 _COME_BACK_S = 1.0  # another node, or this one after its restart
 
@@ -71,9 +73,10 @@ class Retry:
             try:
                 return await forward(call)
             except CallError as error:
-                if call.attempt_count == begun_count or not may_repeat(call, error):
+                is_tried = call.attempt_count > begun_count
+                if not (is_tried or is_pause(error)) or not may_repeat(call, error):
                     raise
-                failed_count += 1
+                failed_count += is_tried
                 delay_s = self._delay_s(call, error, failed_count)
                 if delay_s is None:
                     raise

@@ -5,8 +5,9 @@ at all in `policy/breaker.py`, how much a node may repeat in `policy/retry_budge
 `ways.py`. Here is what they have in common, the call: one budget of attempts (`Call.attempt_count`) and one deadline
 for all that is tried for it, whoever begins it.
 
-It pauses never. A round asks no target twice for the same model; when it has no way left, it ends with the error of its
-attempts that leaves most hope, and the stage before pauses and begins another round, or tells the caller.
+It pauses never. A round asks no target twice for the same model, and none that has told to be left alone; when it has
+no way left, it ends with the error that leaves most hope, of those of its attempts and the pauses that are left, and
+the stage before pauses and begins another round, or tells the caller.
 
 What the caller has seen is final: after `Call.committed` nothing moves, unless the caller has asked for a fresh start
 of broken streams. Then the first piece that comes after the break says so, and not the break itself: as long as there
@@ -94,11 +95,11 @@ class Route:
         """Answer the call by the first attempt that succeeds, or raise the error that leaves most hope."""
         asked, emit = call.model, call.emit
         now_s = self._clock.monotonic_s()
-        if not call.attempt_count:
-            self._budget.called(now_s)
         tour = Tour(call, self._ways, self._stand_ins, permitted=self._permitted, rng=self._rng)
         most_attempts = self._max_attempts + (call.attempt_count if call.background else 0)
         choice = tour.first(now_s)
+        if choice is not None and not call.attempt_count:
+            self._budget.called(now_s)
         try:
             while choice is not None:
                 try:

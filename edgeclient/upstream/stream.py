@@ -87,6 +87,11 @@ class StreamDecoder:
         self._asked = model
         self._model = ""
 
+    @property
+    def model(self) -> str:
+        """Name of the model that answers: in the provider's words, else the one that was asked."""
+        return self._model or self._asked.id
+
     def feed(self, chunk: bytes) -> Delta | None:
         """Take bytes; give what they brought for the caller, merged into one piece, or None.
 
@@ -111,7 +116,7 @@ class StreamDecoder:
         if self._finish == chat_pb2.FINISH_REASON_UNSPECIFIED:
             return self._without_finish()
         return completion(
-            model=self._model or self._asked.id,
+            model=self.model,
             upstream_id=self._id,
             content=self._content.getvalue(),
             reasoning=self._reasoning.getvalue(),

@@ -5,13 +5,13 @@ The first choice is as a rule the first target, and found without looking at the
 
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from math import inf
 from random import Random
 
 from edgeclient.core.call import Call
 from edgeclient.core.errors import CallError, ModelBlocked, Reason, Throttled, Unavailable
 from edgeclient.core.models import Catalogue, ModelSpec
 from edgeclient.policy.route import (
+    UNREACHABLE,
     Option,
     Round,
     Scope,
@@ -26,8 +26,6 @@ from edgeclient.upstream.ways import Way, Ways
 
 Permits = Callable[[Call, ModelSpec], bool]
 """Whether a call may be answered by this model: it is open to the caller, and can do what the request asks."""
-
-_NOBODY_S = 60.0
 
 
 class StandIns:
@@ -126,13 +124,14 @@ class Tour:
     def first(self, now_s: float) -> Choice | None:
         """What is asked first; None: nothing can be."""
         asked = self.asked
+        if self._call.request.conversation_id and len(self._order) > 1:
+            return self.next(now_s)  # it may belong to any of them
         for way in self._order:
             target = way.target
             if (
                 not target.local
                 and target.serves(asked.id) is not None
-                and self._ways.standing(way, asked.id, now_s) is Standing.READY
-                and not self._has_to_wait(way, asked.id, now_s)
+                and self._standing(way, asked, now_s)[0] is Standing.READY
             ):
                 return Choice(way, asked)
         return self.next(now_s)
@@ -161,28 +160,72 @@ class Tour:
         self._spent.add(_key(step.scope, choice.way, choice.model.id))
 
     def error(self, now_s: float) -> CallError:
-        """What the call ends with if nothing is left."""
-        return most_hopeful(self._errors) if self._errors else self._nobody(now_s)
+        """What the round ends with if nothing is left."""
+        paused = self._paused(now_s)
+        errors = self._errors if paused is None else [*self._errors, paused]
+        return most_hopeful(errors) if errors else self._nobody(now_s)
 
     def _options(self, now_s: float) -> Iterator[Option]:
         for number, model in enumerate(self._models):
             for place, way in enumerate(self._order):
                 if way.target.serves(model.id) is None or self._is_spent(way, model.id):
                     continue
-                standing = self._standing(way, model.id, now_s)
-                yield Option(place=place, model=number, local=way.target.local, standing=standing)
+                standing, wait_s = self._standing(way, model, now_s)
+                yield Option(place=place, model=number, local=way.target.local, standing=standing, wait_s=wait_s)
 
-    def _standing(self, way: Way, model_id: str, now_s: float) -> Standing:
-        standing = self._ways.standing(way, model_id, now_s)
-        waits = standing < Standing.OFFLINE and self._has_to_wait(way, model_id, now_s)
-        return Standing.WAITS if waits else standing
+    def _standing(self, way: Way, model: ModelSpec, now_s: float) -> tuple[Standing, float]:
+        """How a model at a target stands for this call, and how long the call would wait there."""
+        standing, pauses = self._ways.standing(way, model.id, now_s), self._ways.pauses
+        if standing in UNREACHABLE:
+            return standing, 0.0
+        own, guessed_s = self._call.not_before_s, 0.0
+        if pauses or own:
+            lane = way.target.account, model.id
+            told_s = max(pauses.told_s(lane, now_s), (own or {}).get(lane, now_s) - now_s)
+            if told_s > 0:
+                return Standing.WAITS, told_s
+            guessed_s = pauses.guessed_s(lane, now_s)
+        if standing is not Standing.READY:
+            return standing, 0.0
+        line_s = self._line_s(way, model, now_s)
+        wait_s = max(guessed_s, line_s) if guessed_s else line_s
+        return (Standing.SLOW if wait_s > 0 else Standing.READY), wait_s
 
-    def _has_to_wait(self, way: Way, model_id: str, now_s: float) -> bool:
-        lanes = self._call.not_before_s
-        return lanes is not None and lanes.get((way.target.account, model_id), -inf) > now_s
+    def _line_s(self, way: Way, model: ModelSpec, now_s: float) -> float:
+        """How long the call would stand in the line of a target; who has no choice does not ask."""
+        if len(self._order) == 1:
+            return 0.0
+        call, before = self._call, self._call.model
+        call.model = model
+        try:
+            return way.target.wait_s(call, now_s)
+        finally:
+            call.model = before
 
     def _is_spent(self, way: Way, model_id: str) -> bool:
         return bool(self._spent) and any(_key(scope, way, model_id) in self._spent for scope in Scope)
+
+    def _paused(self, now_s: float) -> CallError | None:
+        """That of those which were not asked in this round one may be before long; None: none has asked for a pause."""
+        waits_s, rests_s = [], []
+        for way in self._order:
+            if way.target.local or way.target.serves(self.asked.id) is None or self._is_spent(way, self.asked.id):
+                continue
+            standing, wait_s = self._standing(way, self.asked, now_s)
+            if standing is Standing.WAITS:
+                waits_s.append(wait_s)
+            elif standing is Standing.RESTS:
+                rests_s.append(self._ways.opens_in_s([way], now_s))
+        if not waits_s:
+            return None
+        what = "the other targets" if self._errors else "all targets"
+        sent = "" if self._errors else "; nothing was sent"
+        wait_s = min(waits_s + rests_s)
+        return Throttled(
+            Reason.ERROR_REASON_UPSTREAM_RATE_LIMITED,
+            f"{what} that serve {self.asked.id} have asked for less traffic, one may be asked in {wait_s:.1f} s{sent}",
+            retry_after_s=wait_s,
+        )
 
     def _nobody(self, now_s: float) -> CallError:
         """Nothing was tried, because nothing could be."""
@@ -194,15 +237,7 @@ class Tour:
             return ModelBlocked(
                 Reason.ERROR_REASON_MODEL_NOT_FOUND, f"no target {who}serves {model_id}; nothing was sent"
             )
-        standings = {self._standing(way, model_id, now_s) for way in usable}
-        if Standing.WAITS in standings:
-            until_s = min((self._call.not_before_s or {}).values())
-            return Throttled(
-                Reason.ERROR_REASON_UPSTREAM_RATE_LIMITED,
-                f"every target that serves {model_id} has asked for less traffic; nothing was sent",
-                retry_after_s=max(0.0, until_s - now_s),
-            )
-        if standings == {Standing.OFFLINE}:
+        if {self._ways.standing(way, model_id, now_s) for way in usable} == {Standing.OFFLINE}:
             return Unavailable(
                 Reason.ERROR_REASON_UPLINK_OFFLINE, f"no target that serves {model_id} can be reached; nothing was sent"
             )

@@ -2,8 +2,7 @@
 
 Three things are kept apart. A target that fails rests (`policy/breaker.py`). One that refuses this node (its key, its
 account, a model) works, and a person has to act: it is set aside, that is asked after all others, and one call a minute
-tries whether somebody has acted. One that asks for less traffic is slow for the time that it names: its line of
-dispatch holds back, and here others go first meanwhile.
+tries whether somebody has acted. One that asks for less traffic pauses (`policy/lane_pauses.py`).
 
 `run` probes what has rested, so a target recovers without traffic too. A way that is found again ends a rest at once.
 """
@@ -20,12 +19,12 @@ from edgeclient.core.ports import Clock, Observe
 from edgeclient.core.route_events import Breaker, BreakerChanged, TargetSetAside, TargetTakenBack
 from edgeclient.core.target import Target
 from edgeclient.policy.breaker import TargetBreaker
+from edgeclient.policy.lane_pauses import LanePauses
 from edgeclient.policy.route import Standing, counts_against, in_order, lot, shows_life
 
 ASIDE_S = 60.0
 """How often one call tries a target that has refused this node."""
 
-_LONGEST_SLOW_S = 60.0
 _MOST_ASIDE = 256  # callers may ask for any dated snapshot of a model, so there is no end of models that there are not
 _SHORTEST_WAIT_S = 0.1
 _PROBE = "probe"
@@ -148,6 +147,7 @@ class Ways:
 
     Attributes:
         all: One for each target.
+        pauses: Which lanes have asked for less.
     """
 
     def __init__(self, targets: Sequence[Target], *, observe: Observe, clock: Clock, rng: Random) -> None:
@@ -157,7 +157,7 @@ class Ways:
         self._tiers = [target.tier for target in targets]
         self._weights = [target.weight for target in targets]
         self._aside: dict[tuple[str, str], float] = {}  # account or target, with model: when it is tried again
-        self._slow: dict[tuple[str, str], float] = {}  # account and model: until when
+        self.pauses = LanePauses()
 
     @property
     def aside_count(self) -> int:
@@ -187,7 +187,7 @@ class Ways:
                 group.create_task(way.keep_probing(), name=f"breaker {way.target.name}")
 
     def standing(self, way: Way, model_id: str, now_s: float) -> Standing:
-        """How a model at a target stands now."""
+        """How a model at a target stands now, pauses apart."""
         target = way.target
         if not way.admits(now_s):
             return Standing.RESTS
@@ -195,8 +195,6 @@ class Ways:
             return Standing.OFFLINE
         if self._aside and any(self._aside.get(key, -inf) > now_s for key in _aside_keys(target, model_id)):
             return Standing.ASIDE
-        if self._slow and self._slow.get((target.account, model_id), -inf) > now_s:
-            return Standing.SLOW
         return Standing.READY
 
     def begin(self, way: Way, model_id: str, call: Call, now_s: float) -> int:
@@ -221,8 +219,7 @@ class Ways:
         elif shows_life(error) and self._aside:
             self._take_back(target, model_id)
         if isinstance(error, Throttled):
-            self._slow = {lane: until_s for lane, until_s in self._slow.items() if until_s > now_s}
-            self._slow[target.account, model_id] = now_s + min(error.retry_after_s or 0.0, _LONGEST_SLOW_S)
+            self.pauses.throttled((target.account, model_id), error, now_s)
 
     def uplink_changed(self, event: Event) -> None:
         """Take the fact that an uplink has changed: a way that is found again is tried at once."""

@@ -64,6 +64,7 @@ class Cloud:
         self.runs.append(run)
         if self.sends:
             call.attempt_count += 1
+            call.maybe_paid = True
             call.target = "dashscope"
         self._came.set()
         try:

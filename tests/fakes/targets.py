@@ -13,6 +13,7 @@ from edgeclient.core.call import Call, Delta, Handler, Reply, road
 from edgeclient.core.errors import CallError
 from edgeclient.core.events import Event, Uplink
 from edgeclient.core.models import Catalogue, ModelSpec
+from edgeclient.core.ports import Clock
 from edgeclient.core.target import Target
 from edgeclient.policy.retry_budget import RetryBudget
 from edgeclient.upstream.retry import Retry
@@ -32,6 +33,7 @@ class FakeTarget:
         asked: The models of the attempts.
         refuses_before: Nothing is sent: the errors of the script are of this node's own line.
         sent_s: Time that an attempt takes, on the clock of the calls; 0.0: it is never sent.
+        waits_s: How long a call would wait for its turn.
         uplink: What is believed of the way.
         probes: What probes get; empty: an answer.
         probe_count: How many were made.
@@ -44,6 +46,7 @@ class FakeTarget:
         self.asked: list[str] = []
         self.refuses_before = False
         self.sent_s = 0.25
+        self.waits_s = 0.0
         self.uplink = Uplink.ONLINE
         self.probes: list[bool] = []
         self.probe_count = 0
@@ -52,6 +55,7 @@ class FakeTarget:
             name=name,
             serves=lambda model_id: model_id if self.models is None or model_id in self.models else None,
             attempt=self._attempt,
+            wait_s=lambda _call, _now_s: self.waits_s,
             uplink=lambda: self.uplink,
             probe=self._probe,
             **({"account": name} | facts),
@@ -108,6 +112,7 @@ class Routed:
     """A route over targets, with the retry stage before it.
 
     Attributes:
+        clock: What time it is, unless a clock was given.
         events: What was observed.
         asked: All attempts, as target/model.
     """
@@ -119,6 +124,7 @@ class Routed:
         max_attempts: int = 3,
         permits: Callable[[Call, ModelSpec], bool] = lambda _call, _model: True,
         rng: Random | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.targets = targets
         self.events: list[Event] = []
@@ -132,11 +138,13 @@ class Routed:
             permits=permits,
             budget=self.budget,
             observe=self.events.append,
-            clock=self.clock,
+            clock=clock or self.clock,
             rng=rng or Random(1),
         )
         upstream = UpstreamConfig(max_attempts=max_attempts, retry_initial_s=0.01, retry_max_s=0.01)
-        self.retry = Retry(upstream, observe=self.events.append, clock=self.clock, rng=NoPause(), budget=self.budget)
+        self.retry = Retry(
+            upstream, observe=self.events.append, clock=clock or self.clock, rng=NoPause(), budget=self.budget
+        )
         self.with_retry: Handler = road(self.retry, to=self.route)
 
     @property

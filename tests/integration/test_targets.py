@@ -1,6 +1,7 @@
 """A whole node with several targets: simulated clouds, and a model server on the site that wants no key."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from http import HTTPStatus
@@ -9,6 +10,7 @@ from typing import Any
 
 import builders
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from harness.cloud import CHATS, chats
 from harness.node import Node
 from harness.rpc_failure import failure_of
@@ -17,12 +19,16 @@ from edgeclient.config.row_schema import LimitConfig, PriceConfig
 from edgeclient.config.target_schema import TargetConfig
 from edgeclient.core.events import AttemptFinished, KeyChanged, Uplink, UplinkChanged
 from edgeclient.core.quota_events import QuotasRead
-from edgeclient.core.route_events import CallMoved, TargetSetAside, TargetTakenBack
+from edgeclient.core.route_events import Breaker, BreakerChanged, CallMoved, TargetSetAside, TargetTakenBack
+from edgeclient.policy.breaker import IN_A_ROW
+from edgeclient.policy.first_bytes import LEAST_S
 from edgeclient.simulator import Fault, ModelLimits, Simulator, SimulatorConfig
 from edgeclient.v1 import chat_pb2, job_pb2, job_pb2_grpc, node_pb2
 
 SITE = SimulatorConfig(plaintext=True, http1_only=True, api_key="")
 LEAST_APART_S = 0.9  # of every third of two in a second
+A_SECOND = Duration(seconds=1)
+LONGER_THAN_SILENCE = Duration(nanos=int((LEAST_S + 0.25) * 1e9) % 10**9, seconds=1)
 PRICES = [PriceConfig(model="qwen-plus", input_per_million=1000, output_per_million=2000)]
 
 
@@ -256,6 +262,73 @@ class TestAccounts:
         assert 'edgeclient_limit{limit="requests_per_minute",name="qwen-plus",subject="model"} 120.0' in page
 
 
+class TestRoom:
+    async def test_limit_that_is_used_up_sends_calls_to_the_account_that_has_room(self, tmp_path: Path) -> None:
+        key = tmp_path / "key"
+        key.write_text("sk-0123456789abcdef")
+        limits = [LimitConfig(model="qwen-plus", requests_per_minute=2, requests_per_second=2)]
+        async with two() as sims:
+            rows = [
+                at(sims["beijing"], "beijing", account="a"),
+                at(sims["singapore"], "singapore", account="b", tier=1, api_key_file=str(key)),
+            ]
+            async with Node(targets=rows, limits=limits) as node:
+                await online(node, "beijing", "singapore")
+                async with asyncio.timeout(LEAST_APART_S):  # a place of "beijing" comes back after a minute
+                    answers = await asyncio.gather(*(ask(node) for _ in range(4)))
+        assert Counter(answer.target for answer in answers) == {"beijing": 2, "singapore": 2}
+        assert {answer.attempt_count for answer in answers} == {1}
+
+    async def test_calls_that_have_to_wait_share_the_lines(self, tmp_path: Path) -> None:
+        key = tmp_path / "key"
+        key.write_text("sk-0123456789abcdef")
+        limits = [LimitConfig(model="qwen-plus", requests_per_minute=60, requests_per_second=1)]
+        async with two() as sims:
+            rows = [
+                at(sims["beijing"], "beijing", account="a"),
+                at(sims["singapore"], "singapore", account="b", tier=1, api_key_file=str(key)),
+            ]
+            async with Node(targets=rows, limits=limits) as node:
+                await online(node, "beijing", "singapore")
+                answers = await asyncio.gather(*(ask(node) for _ in range(6)))
+        assert Counter(answer.target for answer in answers) == {"beijing": 3, "singapore": 3}
+
+    async def test_pause_that_was_told_to_one_call_is_kept_by_all(self) -> None:
+        async with Clouds(beijing=SimulatorConfig()) as sims:
+            sim = sims["beijing"]
+            async with Node(targets=[at(sim, "beijing")]) as node:
+                await online(node, "beijing")
+                sim.faults.add(Fault(kind="limit_requests", path=CHATS, retry_after="2", count=1))
+                told = await failure_of(node.chat.Chat(request(timeout=A_SECOND), timeout=20))
+                hasty = await failure_of(node.chat.Chat(request(timeout=A_SECOND), timeout=20))
+                asked = len(chats(sim))
+                patient = await asyncio.gather(*(ask(node) for _ in range(3)))
+                first, *others = [entry.time for entry in chats(sim)]
+        assert [told.reason, hasty.reason] == ["UPSTREAM_RATE_LIMITED"] * 2
+        assert {told.code, hasty.code} == {"RESOURCE_EXHAUSTED"}
+        assert hasty.pushback_ms > 1000
+        assert asked == 1
+        assert {answer.attempt_count for answer in patient} == {1}
+        assert all(other - first >= 2 for other in others)
+
+    async def test_black_hole_opens_the_breaker_though_the_callers_give_up_first(self) -> None:
+        async with two() as sims:
+            rows = [at(sims["beijing"], "beijing"), at(sims["singapore"], "singapore", tier=1)]
+            async with Node(targets=rows) as node:
+                await online(node, "beijing", "singapore")
+                assert (await ask(node)).target == "beijing"
+                sims["beijing"].faults.add(Fault(kind="hang", path=CHATS))
+                for _ in range(IN_A_ROW):
+                    failure = await failure_of(node.chat.Chat(request(timeout=LONGER_THAN_SILENCE), timeout=20))
+                    assert failure.reason == "DEADLINE"
+                opened = await node.seen(BreakerChanged)
+                assert (opened.target, opened.after) == ("beijing", Breaker.OPEN)
+                status = {target.name: target for target in (await status_of(node)).targets}
+                assert (await ask(node)).target == "singapore"
+        assert (status["beijing"].breaker, status["beijing"].tier) == (node_pb2.BREAKER_STATE_OPEN, 0)
+        assert (status["singapore"].breaker, status["singapore"].tier) == (node_pb2.BREAKER_STATE_CLOSED, 1)
+
+
 class TestModels:
     async def test_model_goes_by_its_name_at_the_target_and_costs_what_it_is_there(self) -> None:
         async with two() as sims:
@@ -269,6 +342,13 @@ class TestModels:
                 assert (usage.cost_nanos, usage.currency_code) == (expected, "CNY")
                 attempt = await node.seen(AttemptFinished, lambda event: bool(event.model))
                 assert (attempt.model, attempt.target, attempt.cost_nanos) == ("qwen-plus", "beijing", expected)
+
+    async def test_stream_names_the_model_that_serves_from_its_first_piece_on(self) -> None:
+        async with two() as sims:
+            rows = [at(sims["beijing"], "beijing", names={"qwen-plus": "qwen-max"})]
+            async with Node(targets=rows) as node:
+                pieces = [piece async for piece in node.chat.StreamChat(request(), timeout=20)]
+        assert [piece.model for piece in pieces if piece.model] == ["qwen-max"]
 
     async def test_model_is_asked_where_it_is_served(self) -> None:
         async with two() as sims:

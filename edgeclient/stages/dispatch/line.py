@@ -81,6 +81,16 @@ class Line:
         """How many of them are."""
         return self._numbers.count_of(BACKGROUND)
 
+    def standing_count(self, *, jobs: bool) -> int:
+        """How many wait for more than company; with `jobs` the jobs among them too."""
+        gathering = sum(jobs or not waiter.call.background for waiter in self._gathering.values())
+        return (self._numbers.count if jobs else self.live_count) - gathering
+
+    def has_conversation(self, call: Call) -> bool:
+        """Whether another call of its conversation waits or is under way."""
+        conversation_id = call.request.conversation_id
+        return bool(conversation_id) and self._queue.has_conversation(call.caller, conversation_id)
+
     def __contains__(self, seq: int) -> bool:
         """Whether a call of this place in the order of arrival waits."""
         return seq in self._waiters
@@ -96,6 +106,10 @@ class Line:
         )
 
     # numbers
+
+    def ahead(self, rank: int, caller: str) -> int:
+        """How many of its class leave before a call that comes now."""
+        return self._numbers.ahead(rank, caller)
 
     def wait_s(self, rank: int, caller: str, now_s: float) -> float | None:
         """How long a call that comes now will wait; None: nobody knows."""

@@ -44,6 +44,17 @@ def offline() -> CallError:
     )
 
 
+def paused(*, pause_s: float) -> CallError:
+    """The provider has asked for a pause while it waited."""
+    return Throttled(
+        Reason.ERROR_REASON_UPSTREAM_RATE_LIMITED,
+        f"the provider wants no more calls of this model for {pause_s:.1f} s, found while the call waited for its turn;"
+        " nothing was sent",
+        retry_after_s=pause_s,
+        retry_after_told=True,
+    )
+
+
 def stopping() -> CallError:
     """The node shuts down."""
     return Stopping(

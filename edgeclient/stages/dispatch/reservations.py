@@ -45,6 +45,12 @@ class Reservations:
             return None
         return self._quota.reserve(self._demand(call), now_s=now_s)
 
+    def wait_s(self, call: Call, now_s: float) -> float:
+        """How long the limits of the account would keep an attempt waiting; 0.0: not at all; inf: for ever."""
+        if self._quota is None or not self._is_needed():
+            return 0.0
+        return self._quota.wait_s(self._demand(call), now_s=now_s)
+
     def untouched(self, reservation: Reservation | None, now_s: float) -> None:
         """Nothing was sent after all."""
         if self._quota is not None and reservation is not None:

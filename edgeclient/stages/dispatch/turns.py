@@ -21,6 +21,7 @@ from edgeclient.policy.quota import Reservation, Shortage
 from edgeclient.policy.ranks import BACKGROUND, HIGH, NAMES, rank_of
 from edgeclient.stages.dispatch import refusals
 from edgeclient.stages.dispatch.line import CallLater, Line
+from edgeclient.stages.dispatch.outlook import Outlook
 from edgeclient.stages.dispatch.places import Places
 from edgeclient.stages.dispatch.reservations import Reservations
 from edgeclient.stages.dispatch.waiter import Grant, Waiter, lane_of
@@ -69,6 +70,7 @@ class Turns:
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_s = inf
         self.line = Line(config, clock=clock, call_later=self._call_later, overdue=self._overdue)
+        self.outlook = Outlook(self.line, self._holds, places=places, reservations=reservations)
 
     def at_once(self, call: Call) -> Grant | None:
         """Permission to begin now; None: the call has to wait.
@@ -258,9 +260,7 @@ class Turns:
 
     def _wait_s(self, waiter: Waiter, now_s: float) -> float | None:
         """How long it will have to wait from now on, as if it came now; None: nobody knows."""
-        wait_s = self.line.wait_s(waiter.priority, waiter.caller, now_s)
-        held_s = self._holds.until_s(waiter.priority, waiter.lane) - now_s
-        return wait_s if held_s <= 0 else max(held_s, wait_s or 0.0)
+        return self.outlook.in_line_s(waiter.priority, waiter.caller, waiter.lane, now_s)
 
     def _overdue(self, waiter: Waiter) -> None:
         """The timer of a call that waits."""

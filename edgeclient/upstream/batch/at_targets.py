@@ -88,6 +88,11 @@ class BatchesAtTargets:
         return target + parts, provider, provider_id
 
 
+def made_at(marked_id: str) -> str:
+    """Name of the target that an id says; "": it says none."""
+    return marked_id.rpartition(_PARTS)[0]
+
+
 def _marked(mark: str, batch: ProviderBatch) -> ProviderBatch:
     def marked(provider_id: str) -> str:
         return mark + provider_id if provider_id else ""

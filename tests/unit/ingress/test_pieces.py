@@ -110,6 +110,16 @@ async def test_cached_stream_tells_its_age_and_a_pinned_one_no_model() -> None:
     assert [True, False] == [first.HasField("cache_age") for first in opened]
 
 
+async def test_first_message_names_the_model_that_serves() -> None:
+    wire = _Wire()
+    asked = call(served_as="qwen-plus-us")
+    writer = PieceWriter(wire.send, call=asked, clock=FakeClock(), flush_interval_s=0.0, heartbeat_s=0.0)
+
+    await writer.write(Delta(content="a"))
+
+    assert ["qwen-plus-us"] == [message.model for message in wire.messages]
+
+
 async def test_an_answer_without_a_piece_is_one_message_with_everything() -> None:
     wire = _Wire()
     await _writer(wire, clock=FakeClock()).finish(_reply())

@@ -63,6 +63,22 @@ def test_a_shortage_names_the_setting_and_the_moment() -> None:
     assert quota.next_s(NOW_S) == inf
 
 
+def test_who_looks_is_told_the_wait_of_the_account_and_takes_nothing() -> None:
+    quota = made(
+        LimitConfig(model="qwen-plus", requests_per_minute=2, requests_per_second=2, tokens_per_minute=6000),
+        CallerConfig(name="*", requests_per_minute=1),
+    )
+    assert quota.wait_s(demand(), now_s=NOW_S) == 0.0
+    first, _ = granted(quota, demand(), demand(caller="device-8"))
+    quota.settle(first, Spent(tokens=10, cost_nanos=0), now_s=NOW_S)
+
+    assert 60 <= quota.wait_s(demand(caller="device-9"), now_s=NOW_S) <= 60.6
+    assert quota.wait_s(demand(7000), now_s=NOW_S) == inf
+    assert quota.wait_s(demand(model="qwen-max"), now_s=NOW_S) == 0.0
+    assert quota.next_s(NOW_S) == inf
+    assert not quota.refusals
+
+
 def test_a_star_is_a_limit_of_each_model_and_caller_by_itself() -> None:
     quota = made(
         LimitConfig(model="*", max_in_flight=2),

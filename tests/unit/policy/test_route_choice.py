@@ -174,8 +174,8 @@ READY, SLOW, ASIDE, OFFLINE, RESTS, WAITS = Standing
 ALL = frozenset(Cause)
 
 
-def option(standing: Standing, *, place: int = 0, model: int = 0, local: bool = False) -> Option:
-    return Option(place=place, model=model, local=local, standing=standing)
+def option(standing: Standing, *, place: int = 0, model: int = 0, local: bool = False, wait_s: float = 0.0) -> Option:
+    return Option(place=place, model=model, local=local, standing=standing, wait_s=wait_s)
 
 
 @pytest.mark.parametrize(
@@ -185,10 +185,15 @@ def option(standing: Standing, *, place: int = 0, model: int = 0, local: bool = 
         ([option(READY), option(READY, place=1)], Round(permitted=ALL), 0),
         ([option(RESTS), option(READY, place=1)], Round(permitted=ALL), 1),
         ([option(SLOW), option(READY, place=1)], Round(permitted=ALL), 1),
-        # who asked for less is asked, but by the call that it told when to come back only in time
+        # who asked for less is asked, unless it has told when to come back
         ([option(SLOW), option(ASIDE, place=1)], Round(permitted=ALL), 0),
         ([option(WAITS)], Round(permitted=ALL), None),
         ([option(WAITS), option(ASIDE, place=1)], Round(permitted=ALL), 1),
+        ([option(READY), option(READY, place=1, wait_s=-1.0)], Round(permitted=ALL), 1),
+        # the shortest wait comes first, and a wait is better than another model
+        ([option(SLOW, wait_s=2.0), option(SLOW, place=1, wait_s=0.5)], Round(permitted=ALL), 1),
+        ([option(SLOW, wait_s=2.04), option(SLOW, place=1, wait_s=2.0)], Round(permitted=ALL), 0),
+        ([option(SLOW, wait_s=2.0), option(READY, model=1)], Round(permitted=ALL), 0),
         # another model: where the operator permits it for this cause
         ([option(WAITS), option(READY, model=1)], Round(permitted={Cause.THROTTLED}), 1),
         ([option(WAITS), option(READY, model=1)], Round(permitted={Cause.BLOCKED}), None),
@@ -235,6 +240,7 @@ options = st.builds(
     model=st.integers(0, 2),
     local=st.booleans(),
     standing=st.sampled_from(Standing),
+    wait_s=st.floats(0.0, 100.0),
 )
 rounds = st.builds(
     Round,

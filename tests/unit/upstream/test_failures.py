@@ -203,6 +203,7 @@ def test_advice_fits_the_class(status: int, code: str, message: str, kind: type[
 
     passes = kind in (Throttled, Unavailable, Unfetched) and code not in OF_ITS_OWN_TIME
     assert (7.0 if passes else None) == error.retry_after_s
+    assert passes is error.retry_after_told
     assert (kind is Uncertain) is error.possibly_billed
 
 
@@ -224,7 +225,9 @@ def test_after_a_piece_every_error_is_a_cut(
     [("limit_requests", 1.0), ("insufficient_quota", 30.0), ("limit_burst_rate", 30.0), ("", 1.0)],
 )
 def test_pause_fits_the_window_of_the_limit(code: str, expected: float) -> None:
-    assert expected == failure(ProviderError(http_status=429, code=code)).retry_after_s
+    error = failure(ProviderError(http_status=429, code=code))
+
+    assert (expected, False) == (error.retry_after_s, error.retry_after_told)
 
 
 def test_sentence_names_meaning_code_status_and_words() -> None:

@@ -97,6 +97,23 @@ async def test_refusal_before_any_attempt_is_told_at_once() -> None:
     assert [] == watched.events
 
 
+async def test_pauses_of_all_targets_are_waited_for_and_are_no_attempts() -> None:
+    watched = Watched()
+    pauses = [0.001] * (2 * QUICK.max_attempts)
+
+    async def pause(call: Call) -> Reply:
+        if pauses:
+            raise Throttled(Reason.ERROR_REASON_UPSTREAM_RATE_LIMITED, "less", retry_after_s=pauses.pop())
+        return await Flaky()(call)
+
+    reply = await watched.stage(builders.call(), pause)
+
+    assert "attempt 1" == reply.upstream_request_id
+    scheduled = [event for event in watched.events if isinstance(event, RetryScheduled)]
+    assert [0] * (2 * QUICK.max_attempts) == [event.attempt for event in scheduled]
+    assert all(event.delay_s >= 0.001 for event in scheduled)
+
+
 async def test_attempts_of_others_count() -> None:
     call = builders.call(attempt_count=2)
 

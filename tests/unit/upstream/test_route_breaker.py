@@ -256,6 +256,45 @@ async def test_what_counts(make: Callable[[], CallError]) -> None:
     assert Breaker.OPEN is routed.route.ways.all[0].breaker.state
 
 
+def silence() -> CallError:
+    error = OutOfTime(Reason.ERROR_REASON_DEADLINE, "the caller's time is over", possibly_billed=True)
+    error.shows_silence = True
+    return error
+
+
+async def test_a_black_hole_opens_it_though_only_deadlines_end() -> None:
+    first, second = FakeTarget("a"), FakeTarget("b", tier=1)
+    first.always = silence()
+    routed = Routed(first, second)
+
+    await fail(routed)
+
+    assert [("open", "DEADLINE")] == states(routed)
+    assert "b" == (await routed.route(builders.call())).response.target
+
+
+async def test_an_answer_in_between_shows_that_it_is_none() -> None:
+    only = FakeTarget("a")
+    routed = Routed(only)
+    for _ in range(4):
+        only.script = [silence()] * (IN_A_ROW - 1)
+        await fail(routed, times=IN_A_ROW - 1)
+        for _ in range(2 * IN_A_ROW):
+            await routed.route(builders.call())
+
+    assert [] == states(routed)
+
+
+async def test_a_trial_that_finds_silence_is_a_longer_rest() -> None:
+    only, routed = await opened()
+    only.always = silence()
+    async with probing(routed):
+        await rest(routed)
+        await fail(routed, times=1)
+
+    assert ("open", "DEADLINE") == states(routed)[-1]
+
+
 async def test_a_refusal_of_this_node_shows_nothing_of_the_target() -> None:
     only = FakeTarget("a")
     only.always = down()
