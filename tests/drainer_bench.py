@@ -15,7 +15,7 @@ from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.call import Call, Reply
 from edgeclient.core.companion import companion
 from edgeclient.core.events import Event, Uplink, UplinkChanged
-from edgeclient.core.jobs import Job, JobKind, JobState, NewJob
+from edgeclient.core.jobs import Accepted, Job, JobKind, JobState, NewJob
 from edgeclient.core.spool import content_digest
 from edgeclient.spool.drainer import Drainer
 from edgeclient.v1 import chat_pb2
@@ -100,6 +100,9 @@ class Bench:
             yield
 
     async def accept(self, job_id: str = "job-1", **over: Any) -> Job:
+        return (await self.accepted(job_id, **over)).job
+
+    async def accepted(self, job_id: str = "job-1", **over: Any) -> Accepted:
         request = over.pop("request", None) or builders.chat_request(prompt=job_id)
         facts: dict[str, Any] = {
             "id": job_id,
@@ -108,7 +111,7 @@ class Bench:
             "request": request,
             "digest": content_digest(request),
         }
-        return (await self.spool.accept(NewJob(**(facts | over)))).job
+        return await self.spool.accept(NewJob(**(facts | over)))
 
     def job(self, job_id: str = "job-1") -> Job:
         return self.spool._rows[job_id].job

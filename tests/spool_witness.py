@@ -144,11 +144,10 @@ class Witness:
         known = Known(id=job_id, caller=caller, kind=kind, resend=resend)
         known = self.known.setdefault(job_id, known)
         to = JobState.SENDING if kind is JobKind.CALL else JobState.QUEUED
-        if await self._ask(known, "accept", self.bench.spool.accept(_new(known)), to):
+        accepted = await self._ask(known, "accept", self.bench.spool.accept(_new(known)), to)
+        if accepted:
             known.states = frozenset({to})
-            if kind is JobKind.CALL:
-                begun = await self._ask(known, "begun", self.bench.spool.begun(job_id), to)
-                known.attempt = begun[0] if begun else None
+            known.attempt = accepted[0].attempt
 
     async def together(self, *works: Awaitable[None]) -> None:
         """Asked at the same time, for commits that are shared."""

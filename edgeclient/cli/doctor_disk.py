@@ -16,7 +16,7 @@ from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.spool.diagnosis import nearest, obstacle
 from edgeclient.spool.glance import Sizes, holder, scheme, sizes
 from edgeclient.spool.offline_files import scheme_problem
-from edgeclient.spool.vault import vault_of
+from edgeclient.spool.sealing import vault_of
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _PAGE = bytes(4096)

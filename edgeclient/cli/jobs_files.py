@@ -63,7 +63,7 @@ class Files:
         """
         from edgeclient.spool.offline_files import QueueInUseError, QueueUnusableError  # noqa: PLC0415  not for the
         from edgeclient.spool.operator import OperatorQueue  # noqa: PLC0415  commands that ask the node
-        from edgeclient.spool.vault import vault_of  # noqa: PLC0415
+        from edgeclient.spool.sealing import vault_of  # noqa: PLC0415
 
         directory = Path(self.config.directory)
         try:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -66,11 +67,10 @@ def _run(config: Config, reread: Reread) -> None:
 
 
 async def _serve(config: Config, reread: Reread) -> None:
-    # The allocator of the HTTP engine would take 12 MiB in huge pages and use one; it looks once, when it is loaded.
-    os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
-    from edgeclient.app import build  # noqa: PLC0415  the parts take a moment to import
-    from edgeclient.runtime import SystemClock, run  # noqa: PLC0415
-    from edgeclient.telemetry.library_logs import library_logs  # noqa: PLC0415
+    with _hidden("rich", "pygments"):
+        from edgeclient.app import build  # noqa: PLC0415  the parts take a moment to import
+        from edgeclient.runtime import SystemClock, run  # noqa: PLC0415
+        from edgeclient.telemetry.library_logs import library_logs  # noqa: PLC0415
 
     clock = SystemClock()
     app = build(config, clock=clock, stderr=sys.stderr.buffer, age_s=_age_s(), reread=reread)
@@ -78,6 +78,22 @@ async def _serve(config: Config, reread: Reread) -> None:
     gc.freeze()  # what was made until now stays; collecting it again and again costs a tenth of a call's CPU
     with library_logs(app.logs, clock=clock):
         await run(app.daemon, clock=clock, observe=app.observe)
+
+
+@contextlib.contextmanager
+def _hidden(*packages: str) -> Iterator[None]:
+    """What is imported in this block does not find these.
+
+    Libraries look for them, to paint on terminals; where another tool has brought them, that is 5 MB for nothing.
+    """
+    hidden = [name for name in packages if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # as Python says that there is none
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def _age_s() -> float:

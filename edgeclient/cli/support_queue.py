@@ -39,7 +39,7 @@ def _of_files(config: SpoolConfig) -> dict[str, Any]:
     from edgeclient.config.setting import SettingError  # noqa: PLC0415  SQLite is loaded only by who needs it
     from edgeclient.spool.offline_files import QueueInUseError, QueueUnusableError  # noqa: PLC0415
     from edgeclient.spool.operator import OperatorQueue  # noqa: PLC0415
-    from edgeclient.spool.vault import vault_of  # noqa: PLC0415
+    from edgeclient.spool.sealing import vault_of  # noqa: PLC0415
     from edgeclient.spool.verification import verified  # noqa: PLC0415
 
     directory = Path(config.directory)

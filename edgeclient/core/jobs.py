@@ -72,7 +72,7 @@ class NewJob:
     Attributes:
         id: Identifier, made by the node.
         caller: Who asks; the partition of ids, keys and encryption.
-        kind: Who will run it. A CALL is accepted in SENDING, because its RPC runs at once; a JOB in QUEUED.
+        kind: Who will run it. A CALL is accepted in SENDING, because its turn has come; a JOB in QUEUED.
         request: The request as validated.
         digest: Hash of its content, see `content_digest`; tells a repeat from another request with the same key.
         idempotency_key: "" for none.
@@ -146,10 +146,12 @@ class Accepted:
     Attributes:
         job: The job, new or, with a known key and the same content, the existing one (with response if it succeeded).
         duplicate: It existed; nothing was stored.
+        attempt: Of a CALL that was stored: the permission to send it.
     """
 
     job: Job
     duplicate: bool
+    attempt: "Attempt | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +159,7 @@ class Attempt:
     """Permission to send a job once. The fence: only who holds it can finish that attempt.
 
     Attributes:
-        job: The job in SENDING, with its request.
+        job: The job in SENDING; that of the drainer's with its request.
         attempt_id: Unique for this attempt.
         epoch: Number of the daemon's start.
     """

@@ -26,6 +26,14 @@ class Spool(Protocol):
         """
         ...
 
+    async def answered(self, new: NewJob, response: chat_pb2.ChatResponse) -> None:
+        """Store a CALL together with its answer, for which nothing was sent; nothing is changed if its key is known.
+
+        Raises:
+            CallError: As `accept`.
+        """
+        ...
+
     async def begin(self, job_id: str) -> Attempt | None:
         """Commit the intent to send; None if the job is not runnable any more (expired ones are moved to EXPIRED)."""
         ...
@@ -34,16 +42,15 @@ class Spool(Protocol):
         """A job that `begin` would begin, with its request, without beginning it; None: it would not."""
         ...
 
-    async def begun(self, job_id: str) -> Attempt | None:
-        """The attempt of a CALL that `accept` has just stored in SENDING.
-
-        Also of one whose outcome nobody knows any more (SENDING of an earlier epoch, or UNCERTAIN), so that it can be
-        forgotten once its caller has been told. None if the id is no such call.
-        """
-        ...
-
     async def succeed(self, attempt: Attempt, response: chat_pb2.ChatResponse) -> bool:
         """Commit the whole answer. False if the fence did not hold; then nothing was changed."""
+        ...
+
+    async def give(self, job_id: str, response: chat_pb2.ChatResponse) -> bool:
+        """Commit an answer that was there already, for which nothing was sent: no attempt is counted.
+
+        False: `begin` would not begin the job any more (an expired one is moved to EXPIRED).
+        """
         ...
 
     async def fail(self, attempt: Attempt, error: CallError, *, retry_in_s: float | None, counts: bool) -> Job | None:
@@ -79,7 +86,7 @@ class Spool(Protocol):
         ...
 
     async def find(self, caller: str, idempotency_key: str) -> Job | None:
-        """The row with this key, with its response."""
+        """The row with this key, with its response and digest."""
         ...
 
     async def list_jobs(

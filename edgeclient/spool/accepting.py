@@ -1,7 +1,8 @@
 """Accepting a request: find the one with the same key, or store a new one."""
 
 from edgeclient.core.errors import Reason, Rejected, Throttled
-from edgeclient.core.jobs import Accepted, Job, JobKind, JobState, NewJob
+from edgeclient.core.jobs import Accepted, Attempt, Job, JobKind, JobState, NewJob
+from edgeclient.spool import attempts
 from edgeclient.spool.contents import DamagedError, Part
 from edgeclient.spool.database import DamagedDatabaseError
 from edgeclient.spool.reading import with_content
@@ -28,12 +29,20 @@ def accept(session: Session, new: NewJob, request: bytes, attempt_id: str) -> Ac
         return Accepted(job=_repeated(session, known, new), duplicate=True)
     job = _insert(session, new, request, attempt_id)
     if job is not None:
-        return Accepted(job=job, duplicate=False)
+        attempt = Attempt(job=job, attempt_id=attempt_id, epoch=session.ledger.epoch) if attempt_id else None
+        return Accepted(job=job, duplicate=False, attempt=attempt)
     session.room.give_back(len(request))
     known = _known(session, new)
     if known is None:
         raise DamagedDatabaseError("an index knows a key that no row has")
     return Accepted(job=_repeated(session, known, new), duplicate=True)
+
+
+def answered(session: Session, new: NewJob, request: bytes, attempt_id: str, response: bytes) -> None:
+    """Store it with its answer, if its key is not known; raises as `accept`."""
+    attempt = accept(session, new, request, attempt_id).attempt
+    if attempt is not None:
+        attempts.succeed(session, attempt, response)
 
 
 def _known(session: Session, new: NewJob) -> Row | None:

@@ -22,7 +22,6 @@ from edgeclient.spool.ending import (
 from edgeclient.spool.reading import request_of, with_error
 from edgeclient.spool.rows import Row
 from edgeclient.spool.session import Session
-from edgeclient.v1 import chat_pb2
 
 RESENDS = 1  # RESEND_ONCE
 _CERTAINLY_NOT_BILLED = (Unavailable, Throttled, Stopping, OutOfTime)
@@ -44,15 +43,8 @@ def begin(session: Session, job_id: str, attempt_id: str) -> Attempt | None:
         "begin", row, id=row.id, attempt_id=attempt_id, epoch=session.ledger.epoch, **_move(row, JobEvent.BEGIN)
     )
     session.hold(attempt_id)
-    return _attempt(session, begun_row, request)
-
-
-def begun(session: Session, job_id: str) -> Attempt | None:
-    """The attempt of a live call, also of one that nobody runs any more."""
-    row = session.maybe("job_by_id", id=job_id)
-    if row is None or row.kind != JobKind.CALL.value or row.state not in _HELD:
-        return None
-    return _attempt(session, row, request_of(session, row) or chat_pb2.ChatRequest())
+    job = replace(session.job(begun_row), request=request)
+    return Attempt(job=job, attempt_id=begun_row.attempt_id, epoch=begun_row.epoch)
 
 
 def succeed(session: Session, attempt: Attempt, response: bytes) -> bool:
@@ -192,10 +184,6 @@ def _end(session: Session, row: Row, event: JobEvent, *, uncounted: bool) -> Row
         uncounted=int(uncounted),
         **fence,
     )
-
-
-def _attempt(session: Session, row: Row, request: chat_pb2.ChatRequest) -> Attempt:
-    return Attempt(job=replace(session.job(row), request=request), attempt_id=row.attempt_id, epoch=row.epoch)
 
 
 def _held(session: Session, attempt: Attempt) -> Row | None:

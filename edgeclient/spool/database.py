@@ -39,7 +39,7 @@ from edgeclient.spool.statements import migrations, oldest_reader
 
 NAME = "spool.db"
 PAGE_BYTES = 4096
-_CACHE_KIB = 4096
+_CACHE_KIB = 2048
 _LOG_BYTES = 8 * 1024 * 1024
 LOG_PAGES = _LOG_BYTES // PAGE_BYTES
 _APPLICATION_ID = 0x45444745  # "EDGE"

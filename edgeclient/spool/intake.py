@@ -5,7 +5,7 @@ jobs again. A storage that cannot be used is asked again after a pause; meanwhil
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from edgeclient.core.companion import companion
 from edgeclient.core.errors import CallError
@@ -96,7 +96,7 @@ class Intake:
             self._stale = True
             raise
         self._lane.storage_worked()
-        self._loaded(jobs)
+        self._loaded(_handed_over(jobs))
 
     async def _alarm(self, delay_s: float) -> None:
         await self._clock.sleep(delay_s)
@@ -109,3 +109,10 @@ class Intake:
         else:
             self._observe(defect("", where, error))
         await self._clock.sleep(STORAGE_PAUSE_S)
+
+
+def _handed_over(jobs: list[Waiting]) -> Iterator[Waiting]:
+    """One after the other, each no longer kept here: what is made of them takes the place of what they were."""
+    jobs.reverse()
+    while jobs:
+        yield jobs.pop()

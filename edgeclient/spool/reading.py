@@ -50,7 +50,7 @@ def changed_since(session: Session, caller: str, revision: int, job_ids: Sequenc
 
 def waiting(session: Session) -> list[Waiting]:
     """All runnable jobs, in order of acceptance."""
-    return [to_waiting(columns, session.clock) for columns in session.run("waiting")]
+    return [to_waiting(columns, session.clock) for columns in session.each("waiting")]
 
 
 def peek(session: Session, job_id: str) -> Job | None:

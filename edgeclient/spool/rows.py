@@ -6,6 +6,7 @@ somebody else's: a row that does not check is no row, but damage, like a page th
 """
 
 from collections.abc import Iterable, Sequence
+from sys import intern
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -120,7 +121,7 @@ def to_waiting(columns: tuple[str, str, str, int, int, int, int, int], clock: Qu
     job_id, caller, conversation_id, priority, seq, create_ms, expire_due, attempt_due = columns
     return Waiting(
         id=job_id,
-        caller=caller,
+        caller=intern(caller),  # few callers have ten thousand jobs
         conversation_id=conversation_id,
         priority=priority,
         seq=seq,

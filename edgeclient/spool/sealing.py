@@ -5,7 +5,10 @@ of its own; the queue stores it wrapped, as the vault gives it, and hands the un
 erasing a caller is deleting one row. All methods are called from the queue's own thread, are fast, and do no I/O.
 """
 
+from pathlib import Path
 from typing import Protocol
+
+from edgeclient.spool.node_key import node_key
 
 
 class SealError(Exception):
@@ -60,3 +63,16 @@ class PlainVault:
     def open(self, caller_key: bytes, aad: bytes, sealed: bytes) -> bytes:  # noqa: ARG002  the port
         """The same bytes."""
         return sealed
+
+
+def vault_of(key_file: str) -> Vault:
+    """The vault that the setting `spool.encryption_key_file` asks for.
+
+    Raises:
+        SettingError: The file holds no key, see `node_key`.
+    """
+    if not key_file:
+        return PlainVault()
+    from edgeclient.spool.vault import KeyedVault  # noqa: PLC0415  ciphers are megabytes, and a plain queue needs none
+
+    return KeyedVault(node_key(Path(key_file)))

@@ -7,7 +7,7 @@ Rows that are read are checked (`rows.py`): one that is not what was written end
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -103,7 +103,14 @@ class Session:
         try:
             return self.connection.execute(self._sql[name], values).fetchall()
         except UnicodeDecodeError as error:
-            raise DamagedDatabaseError(f"a row of the queue holds a text that is none ({error.reason})") from None
+            raise _no_text(error) from None
+
+    def each(self, name: str, **values: Any) -> Iterator[Any]:
+        """The same, one after the other: for a statement that finds as many as there are jobs."""
+        try:
+            yield from self.connection.execute(self._sql[name], values)
+        except UnicodeDecodeError as error:
+            raise _no_text(error) from None
 
     def rows(self, name: str, **values: Any) -> list[Row]:
         """All rows of a statement on jobs.
@@ -282,6 +289,10 @@ class Session:
         while len(self._moves) > position:
             before, after = self._moves.pop()
             self.tally.moved(after, before)
+
+
+def _no_text(error: UnicodeDecodeError) -> DamagedDatabaseError:
+    return DamagedDatabaseError(f"a row of the queue holds a text that is none ({error.reason})")
 
 
 def as_list(values: Sequence[str] | Sequence[int]) -> str:

@@ -123,25 +123,25 @@ class SqliteSpool:
 
     async def accept(self, new: NewJob) -> Accepted:
         """See `Spool.accept`."""
-        request = new.request.SerializeToString()
-        if len(request) > self._config.max_request_bytes:
-            raise Rejected(
-                Reason.ERROR_REASON_REQUEST_TOO_LARGE,
-                f"the request has {len(request)} bytes, the queue takes {self._config.max_request_bytes} at most",
-            )
+        request = self._request(new)
         attempt_id = _attempt_id() if new.kind is JobKind.CALL else ""
 
         def untaken(accepted: Accepted) -> Operate | None:
-            if accepted.duplicate:
-                return None
-            held = Attempt(job=accepted.job, attempt_id=attempt_id, epoch=self._epoch)
-            return lambda session: attempts.forget(session, held)
+            attempt = accepted.attempt
+            return None if attempt is None else lambda session: attempts.forget(session, attempt)
 
         return await self._thread.do(
             lambda session: accepting.accept(session, new, request, attempt_id),
             accepts=new.id,
             keyed=bool(new.idempotency_key),
             orphaned=untaken if new.kind is JobKind.CALL else None,
+        )
+
+    async def answered(self, new: NewJob, response: chat_pb2.ChatResponse) -> None:
+        """See `Spool.answered`."""
+        request, attempt_id, body = self._request(new), _attempt_id(), response.SerializeToString()
+        await self._thread.do(
+            lambda session: accepting.answered(session, new, request, attempt_id, body), accepts=new.id, keyed=True
         )
 
     async def begin(self, job_id: str) -> Attempt | None:
@@ -157,14 +157,15 @@ class SqliteSpool:
         """See `Spool.peek`."""
         return await self._thread.do(lambda session: reading.peek(session, job_id))
 
-    async def begun(self, job_id: str) -> Attempt | None:
-        """See `Spool.begun`."""
-        return await self._thread.do(lambda session: attempts.begun(session, job_id))
-
     async def succeed(self, attempt: Attempt, response: chat_pb2.ChatResponse) -> bool:
         """See `Spool.succeed`."""
         body = response.SerializeToString()
         return await self._thread.do(lambda session: attempts.succeed(session, attempt, body))
+
+    async def give(self, job_id: str, response: chat_pb2.ChatResponse) -> bool:
+        """See `Spool.give`."""
+        body = response.SerializeToString()
+        return await self._thread.do(lambda session: ending.give(session, job_id, body))
 
     async def fail(self, attempt: Attempt, error: CallError, *, retry_in_s: float | None, counts: bool) -> Job | None:
         """See `Spool.fail`."""
@@ -246,6 +247,15 @@ class SqliteSpool:
         """See `Spool.changes`."""
         return self._changes.open()
 
+    def _request(self, new: NewJob) -> bytes:
+        request = new.request.SerializeToString()
+        if len(request) > self._config.max_request_bytes:
+            raise Rejected(
+                Reason.ERROR_REASON_REQUEST_TOO_LARGE,
+                f"the request has {len(request)} bytes, the queue takes {self._config.max_request_bytes} at most",
+            )
+        return request
+
     @property
     def _thread(self) -> Writer:
         if self._writer is None:
@@ -257,7 +267,6 @@ class SqliteSpool:
         if not self._opened_before:
             self.rebooted = not opened.session.clock.same_boot
         self._opened_before = True
-        self._epoch = opened.session.ledger.epoch
         salvaged, missing = opened.salvaged, opened.session.missing
         if salvaged is not None:
             self._tell(

@@ -19,7 +19,6 @@ the open, and which says nothing of the first. So a wrong key is refused before 
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -28,8 +27,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
-from edgeclient.spool.node_key import KEY_BYTES, node_key
-from edgeclient.spool.sealing import PlainVault, SealError, Vault
+from edgeclient.spool.node_key import KEY_BYTES
+from edgeclient.spool.sealing import SealError
 
 CIPHER = "xaes-256-gcm"
 NONCE_BYTES = 24
@@ -115,15 +114,6 @@ class KeyedVault:
             return _schedule(caller_key).cipher(nonce).decrypt(nonce[12:], ciphertext, aad)
         except InvalidTag:
             raise SealError("sealed content cannot be opened: it is damaged, or not of this place or key") from None
-
-
-def vault_of(key_file: str) -> Vault:
-    """The vault that the setting `spool.encryption_key_file` asks for.
-
-    Raises:
-        SettingError: The file holds no key, see `node_key`.
-    """
-    return KeyedVault(node_key(Path(key_file))) if key_file else PlainVault()
 
 
 def _derived(key: bytes, purpose: bytes, size_bytes: int) -> bytes:

@@ -220,6 +220,35 @@ class AttemptContract:
         assert (JobState.SUCCEEDED, "No.") == (job.state, job.response.message.content)
         assert job.purge_ms > job.end_ms > 0
 
+    async def test_answer_that_was_there_already_ends_the_job_without_an_attempt(self, bench: Bench) -> None:
+        await bench.spool.accept(new_job())
+
+        assert await bench.spool.give("job-1", answer("No."))
+
+        job = await read(bench.spool)
+        assert job.response is not None
+        assert (JobState.SUCCEEDED, "No.", 0) == (job.state, job.response.message.content, job.attempt_count)
+        assert job.purge_ms > job.end_ms > 0
+        assert not await bench.spool.give("job-1", answer("Yes."))
+
+    async def test_answer_is_given_where_another_attempt_would_follow_and_nowhere_else(self, bench: Bench) -> None:
+        attempt = await begun(bench.spool)
+        assert not await bench.spool.give("job-1", answer())
+        await bench.spool.fail(attempt, FREE, retry_in_s=1.0, counts=True)
+
+        assert await bench.spool.give("job-1", answer())
+
+        job = await read(bench.spool)
+        assert (JobState.SUCCEEDED, 1, None) == (job.state, job.attempt_count, job.error)
+        assert not await bench.spool.give("nobody's", answer())
+
+    async def test_overdue_job_expires_instead_of_being_given_an_answer(self, bench: Bench) -> None:
+        await bench.spool.accept(new_job(ttl_s=10.0))
+        bench.clock.advance(10.001)
+
+        assert not await bench.spool.give("job-1", answer())
+        assert JobState.EXPIRED is (await read(bench.spool)).state
+
     async def test_attempt_can_be_finished_once(self, bench: Bench) -> None:
         attempt = await begun(bench.spool)
         assert await bench.spool.succeed(attempt, answer("first"))
@@ -387,9 +416,8 @@ class CallContract:
         accepted = await bench.spool.accept(new_job(kind=JobKind.CALL, idempotency_key="k"))
 
         assert JobState.SENDING is accepted.job.state
-        attempt = await bench.spool.begun("job-1")
-        assert attempt is not None
-        assert await bench.spool.succeed(attempt, answer("No."))
+        assert accepted.attempt is not None
+        assert await bench.spool.succeed(accepted.attempt, answer("No."))
         found = await bench.spool.find(CALLER, "k")
         assert found is not None
         assert found.response is not None
@@ -397,8 +425,7 @@ class CallContract:
         assert [] == await bench.spool.list_jobs(CALLER, states=[], before_seq=None, limit=10)
 
     async def test_forgotten_call_leaves_its_key_free(self, bench: Bench) -> None:
-        await bench.spool.accept(new_job(kind=JobKind.CALL, idempotency_key="k"))
-        attempt = await bench.spool.begun("job-1")
+        attempt = (await bench.spool.accept(new_job(kind=JobKind.CALL, idempotency_key="k"))).attempt
         assert attempt is not None
         await bench.spool.forget(attempt)
 
@@ -406,8 +433,7 @@ class CallContract:
         assert not (await bench.spool.accept(new_job("job-2", idempotency_key="k"))).duplicate
 
     async def test_parked_call_becomes_a_job(self, bench: Bench) -> None:
-        await bench.spool.accept(new_job(kind=JobKind.CALL, idempotency_key="k"))
-        attempt = await bench.spool.begun("job-1")
+        attempt = (await bench.spool.accept(new_job(kind=JobKind.CALL, idempotency_key="k"))).attempt
         assert attempt is not None
 
         job = await bench.spool.park(attempt, ttl_s=HOUR_S)
@@ -417,10 +443,29 @@ class CallContract:
         assert not await bench.spool.succeed(attempt, answer())
         assert await bench.spool.begin("job-1") is not None
 
-    async def test_no_attempt_of_a_job_is_handed_out_as_that_of_a_call(self, bench: Bench) -> None:
-        await begun(bench.spool)
+    async def test_attempt_is_given_with_a_new_call_alone(self, bench: Bench) -> None:
+        call = await bench.spool.accept(new_job(kind=JobKind.CALL, idempotency_key="k"))
+        repeat = await bench.spool.accept(new_job("job-2", kind=JobKind.CALL, idempotency_key="k"))
+        job = await bench.spool.accept(new_job("job-3"))
 
-        assert await bench.spool.begun("job-1") is None
+        assert [True, False, False] == [each.attempt is not None for each in (call, repeat, job)]
+
+    async def test_call_that_has_its_answer_is_stored_whole(self, bench: Bench) -> None:
+        await bench.spool.answered(new_job(kind=JobKind.CALL, idempotency_key="k"), answer("No."))
+
+        found = await bench.spool.find(CALLER, "k")
+        assert found is not None
+        assert found.response is not None
+        assert (JobState.SUCCEEDED, "No.") == (found.state, found.response.message.content)
+        assert 1 == bench.spool.stats().accepted_total
+
+    async def test_answer_changes_nothing_under_a_key_that_is_known(self, bench: Bench) -> None:
+        await bench.spool.accept(new_job(idempotency_key="k"))
+        await bench.spool.answered(new_job("job-2", kind=JobKind.CALL, idempotency_key="k"), answer("No."))
+
+        found = await bench.spool.find(CALLER, "k")
+        assert found is not None
+        assert ("job-1", JobState.QUEUED) == (found.id, found.state)
 
 
 class CancelContract:

@@ -79,7 +79,12 @@ class MemorySpool(MemoryRows):
         self._rows[new.id] = row
         self._totals["accepted"] += 1
         self._change(row)
-        return Accepted(job=bare(row.job), duplicate=False)
+        return Accepted(job=bare(row.job), duplicate=False, attempt=self._attempt(row) if is_call else None)
+
+    async def answered(self, new: NewJob, response: chat_pb2.ChatResponse) -> None:
+        attempt = (await self.accept(new)).attempt
+        if attempt is not None:
+            await self.succeed(attempt, response)
 
     async def begin(self, job_id: str) -> Attempt | None:
         self._check()
@@ -100,17 +105,21 @@ class MemorySpool(MemoryRows):
             return None
         return None if row.job.expire_ms <= self._now_ms() else replace(row.job, request=copied(row.job.request))
 
-    async def begun(self, job_id: str) -> Attempt | None:
-        self._check()
-        row = self._rows.get(job_id)
-        if row is None or row.job.kind is not JobKind.CALL:
-            return None
-        return self._attempt(row) if row.job.state in (JobState.SENDING, JobState.UNCERTAIN) else None
-
     async def succeed(self, attempt: Attempt, response: chat_pb2.ChatResponse) -> bool:
         self._check()
         row = self._fenced(attempt)
         if row is None:
+            return False
+        self._end(row, JobState.SUCCEEDED, None, response=copied(response))
+        return True
+
+    async def give(self, job_id: str, response: chat_pb2.ChatResponse) -> bool:
+        self._check()
+        row = self._rows.get(job_id)
+        if row is None or row.job.kind is not JobKind.JOB or row.job.state not in RUNNABLE:
+            return False
+        if row.job.expire_ms <= self._now_ms():
+            self._expire(row)
             return False
         self._end(row, JobState.SUCCEEDED, None, response=copied(response))
         return True

@@ -11,8 +11,8 @@ from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.errors import Reason, Unavailable, Uncertain
 from edgeclient.core.jobs import JobKind, NewJob
 from edgeclient.core.spool import content_digest
+from edgeclient.spool.sealing import vault_of
 from edgeclient.spool.spool import SqliteSpool
-from edgeclient.spool.vault import vault_of
 from edgeclient.v1 import chat_pb2
 
 KEY = base64.b64encode(bytes(range(32))).decode()

@@ -362,8 +362,7 @@ async def test_damaged_answers_stay_refused_beside_sound_rows(tmp_path: Path) ->
     """A row that checks vouches for no content: that has checksums of its own."""
     bench = SpoolBench(tmp_path)
     await bench.open()
-    await bench.spool.accept(new_job(kind=JobKind.CALL, idempotency_key=KEY))
-    attempt = await bench.spool.begun("job-1")
+    attempt = (await bench.spool.accept(new_job(kind=JobKind.CALL, idempotency_key=KEY))).attempt
     assert attempt is not None
     await bench.spool.fail(
         attempt, Uncertain(Reason.ERROR_REASON_UPSTREAM_INTERRUPTED, "cut"), retry_in_s=None, counts=True

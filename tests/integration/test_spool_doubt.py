@@ -156,7 +156,7 @@ async def test_call_in_doubt_is_forgotten_so_that_its_repeat_is_sent(bench: Spoo
     repeat = await bench.spool.accept(new_job("job-2", kind=JobKind.CALL, idempotency_key="key"))
 
     assert not repeat.duplicate
-    assert await bench.spool.begun("job-2") is not None
+    assert repeat.attempt is not None
     await bench.close()
 
 
@@ -257,8 +257,7 @@ async def test_answer_in_doubt_is_kept_by_doing_it_again(bench: SpoolBench, disk
 
 async def test_parked_call_in_doubt_is_one_request_under_its_key(bench: SpoolBench, disk: SimulatedDisk) -> None:
     new = new_job("job-1", kind=JobKind.CALL, idempotency_key="key")
-    await bench.spool.accept(new)
-    attempt = await bench.spool.begun("job-1")
+    attempt = (await bench.spool.accept(new)).attempt
     assert attempt is not None
     fails(disk, "sync", then=True)
     error = await refusal(bench.spool.park(attempt, ttl_s=9.0))
@@ -278,6 +277,8 @@ async def test_chat_in_doubt_is_sent_once_under_its_key(bench: SpoolBench, disk:
     sent: list[str] = []
 
     async def forward(call: Call) -> Reply:
+        assert call.before_send is not None
+        await call.before_send()
         sent.append(call.id)
         return Reply(response=chat_pb2.ChatResponse(model="answer"))
 

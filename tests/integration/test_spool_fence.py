@@ -21,8 +21,7 @@ ANYTHING = {
 async def _under_way(bench: SpoolBench) -> Attempt:
     """A live call, for one of the statements is for those only."""
     spool = await bench.open()
-    await spool.accept(new_job(kind=JobKind.CALL, idempotency_key="key"))
-    attempt = await spool.begun("job-1")
+    attempt = (await spool.accept(new_job(kind=JobKind.CALL, idempotency_key="key"))).attempt
     assert attempt is not None
     return attempt
 

@@ -154,7 +154,7 @@ async def test_damaged_queue_of_an_earlier_version_is_salvaged(tmp_path: Path, v
     assert 60 == stats.accepted_total == sum(stats.by_state.values()) + stats.lost_total
     assert {job.id for job in await spool.waiting()} <= {f"job-{number}" for number in range(1, 60)}
     assert len(await spool.waiting()) > 10
-    assert 3 == spool._epoch  # its counts were read, not made up
+    assert 3 == await spool.operate(lambda session: session.ledger.epoch)  # its counts were read, not made up
     await bench.close()
 
 

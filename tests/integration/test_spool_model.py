@@ -87,11 +87,11 @@ class SpoolMachine(RuleBasedStateMachine):
         number = self.model.accepted
         job_id, prompt, key = f"job-{number}", f"prompt {number}", f"key {number}"
         new = new_job(job_id, prompt=prompt, kind=kind, resend_policy=resend, ttl_s=TTL_S, idempotency_key=key)
-        assert not self.do(self.bench.spool.accept(new)).duplicate
+        accepted = self.do(self.bench.spool.accept(new))
+        assert not accepted.duplicate
         row = self.model.accept(job_id, kind, resend, prompt=prompt, key=key)
-        if kind is JobKind.CALL:
-            attempt = self.do(self.bench.spool.begun(job_id))
-            assert attempt is not None
+        assert (kind is JobKind.CALL) == (accepted.attempt is not None)
+        if (attempt := accepted.attempt) is not None:
             row.holder = (attempt.attempt_id, attempt.epoch)
             self.attempts.append(attempt)
         elif begins:
@@ -128,17 +128,26 @@ class SpoolMachine(RuleBasedStateMachine):
         row.state, row.holder = JobState.SENDING, (attempt.attempt_id, attempt.epoch)
         self.attempts.append(attempt)
 
+    @rule()
+    def answered(self) -> None:
+        """A call that has its answer without having been sent."""
+        number = self.model.accepted
+        job_id, prompt, key, answer = f"job-{number}", f"prompt {number}", f"key {number}", f"answer to {number}"
+        new = new_job(job_id, prompt=prompt, kind=JobKind.CALL, ttl_s=TTL_S, idempotency_key=key)
+        self.do(self.bench.spool.answered(new, chat_pb2.ChatResponse(model=answer)))
+        row = self.model.accept(job_id, JobKind.CALL, ResendPolicy.HOLD, prompt=prompt, key=key)
+        row.ends(JobState.SUCCEEDED, self.model.now)
+        row.answer = answer
+
     @precondition(lambda self: self.model.rows)
     @rule(pick=PICKS)
-    def take_up(self, pick: Pick) -> None:
-        """The attempt of a call: of its own process, or of one that comes to tell its caller that it was cut off."""
-        job_id = self.picked(pick, lambda row: row.kind is JobKind.CALL)
-        attempt = self.do(self.bench.spool.begun(job_id))
-        row = self.model.rows[job_id]
-        is_held = row is not None and row.kind is JobKind.CALL and row.state in (JobState.SENDING, JobState.UNCERTAIN)
-        assert is_held == (attempt is not None)
-        if attempt is not None:
-            self.attempts.append(attempt)
+    def answered_before(self, pick: Pick) -> None:
+        """An answer under a key that is known changes nothing."""
+        row = self.model.rows[self.picked(pick, lambda row: bool(row.key))]
+        if row is None or not row.key or self.model.is_over(row.born, KEPT_S) is not False:
+            return
+        new = new_job("never", prompt=row.prompt, kind=JobKind.CALL, idempotency_key=row.key)
+        self.do(self.bench.spool.answered(new, chat_pb2.ChatResponse(model="another")))
 
     @precondition(lambda self: self.attempts)
     @rule(pick=PICKS)

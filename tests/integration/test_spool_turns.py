@@ -23,9 +23,8 @@ from edgeclient.core.jobs import Job, JobState, ResendPolicy
 from edgeclient.policy.quota import Demand, Quota, Spent
 from edgeclient.runtime import SystemClock
 from edgeclient.spool.drainer import Drainer
-from edgeclient.spool.sealing import PlainVault
+from edgeclient.spool.sealing import PlainVault, vault_of
 from edgeclient.spool.spool import SqliteSpool
-from edgeclient.spool.vault import vault_of
 from edgeclient.stages.dispatch import Dispatch
 from edgeclient.stages.dispatch.reservations import Reservations
 from edgeclient.v1 import chat_pb2

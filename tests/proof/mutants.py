@@ -130,6 +130,27 @@ MUTANTS: tuple[Mutant, ...] = (
         "                len(str(call.before_send))\n",
         "tests/unit/stages/dispatch/test_before_send.py",
     ),
+    _one(
+        "the intent of a call with a key is stored before its turn",
+        "edgeclient/stages/idempotency.py",
+        "= record.begin, record.take_back, record.to_job\n",
+        "= record.begin, record.take_back, record.to_job\n        await record.begin()\n",
+        "tests/integration/test_keyed_crashes.py",
+    ),
+    _one(
+        "the intent of a call with a key is not stored before it is sent",
+        "edgeclient/stages/call_record.py",
+        "        if self._has_ended:  # whoever",
+        "        if not self._has_ended:  # whoever",
+        "tests/integration/test_keyed_crashes.py",
+    ),
+    _one(
+        "who shares a call has its own intent stored by nobody",
+        "edgeclient/stages/shared_call.py",
+        "asyncio.gather(*map(self._prepare, members))",
+        "asyncio.gather(*map(self._prepare, members[:0]))",
+        "tests/unit/stages/test_shared_turns.py",
+    ),
     _told_early("an accept", "operation.accepts", "test_accept_is_not_told_before_it_is_on_the_disk"),
     _told_early("an outcome", "operation.orphaned is None", "test_outcome_is_not_told_before_it_is_on_the_disk"),
     _one(

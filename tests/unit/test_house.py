@@ -71,8 +71,25 @@ def test_every_method_of_the_contract_has_its_name_in_the_table(file: FileDescri
     assert [] == [method.name for method in described.methods if f'"{method.name}"' not in source]
 
 
-def test_a_node_without_a_queue_loads_neither_sqlite_nor_ciphers() -> None:
-    code = "import sys, edgeclient.app; print(sorted({'apsw', 'cryptography', 'h2'} & sys.modules.keys()))"
+@pytest.mark.parametrize(
+    ("code", "unwanted"),
+    [
+        pytest.param("import edgeclient.app", {"apsw", "cryptography"}, id="without a queue"),
+        pytest.param(
+            "import edgeclient.app, edgeclient.spool.spool, edgeclient.spool.control\n"
+            "from edgeclient.spool.sealing import vault_of\nvault_of('')",
+            {"cryptography"},
+            id="with a plain queue",
+        ),
+        pytest.param(
+            "from edgeclient.cli.serve import _hidden\nwith _hidden('rich', 'pygments'): import edgeclient.app",
+            {"rich", "pygments"},
+            id="beside tools that have brought them",
+        ),
+    ],
+)
+def test_a_node_loads_nothing_that_it_has_no_use_for(code: str, unwanted: set[str]) -> None:
+    code = f"import sys\n{code}\nprint(sorted({unwanted!r} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
     assert "[]\n" == done.stdout

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 
 import builders
 import pytest
-from drainer_bench import CALLER, Bench, begins, quiet, until
+from drainer_bench import CALLER, Bench, Provider, begins, quiet, until
 from google.protobuf.duration_pb2 import Duration
 
 from edgeclient.config.spool_schema import SpoolConfig
@@ -75,6 +75,47 @@ async def test_intent_is_stored_before_anything_is_sent() -> None:
         await until(lambda: bench.provider.open)
 
         assert JobState.SENDING is bench.job().state
+
+
+class Keeper(Provider):
+    """Has the answer already."""
+
+    async def __call__(self, call: Call) -> Reply:
+        self.calls.append(call)
+        return Reply(
+            response=chat_pb2.ChatResponse(
+                message=chat_pb2.Message(content="kept"), source=chat_pb2.RESPONSE_SOURCE_CACHE
+            )
+        )
+
+
+async def test_answer_that_was_there_already_is_stored_and_no_attempt() -> None:
+    bench = Bench(provider=Keeper())
+    async with bench.running():
+        await bench.accept()
+        job = await bench.reaches(JobState.SUCCEEDED)
+
+    assert job.response is not None
+    assert ("kept", "job-1", 0) == (job.response.message.content, job.response.id, job.attempt_count)
+    (finished,) = bench.told(JobFinished)
+    assert ("succeeded", 0) == (finished.state, finished.attempt_count)
+    assert not bench.told(JobStarted)
+
+
+async def test_job_that_was_cancelled_meanwhile_is_given_no_answer() -> None:
+    bench = Bench(provider=Keeper())
+    given = bench.spool.give
+
+    async def give(job_id: str, response: chat_pb2.ChatResponse) -> bool:
+        await bench.spool.cancel(CALLER, job_id)
+        return await given(job_id, response)
+
+    bench.spool.give = give  # type: ignore[method-assign]  # the caller is a moment faster
+    async with bench.running():
+        await bench.accept()
+        job = await bench.reaches(JobState.CANCELLED)
+
+    assert job.response is None
 
 
 @pytest.mark.parametrize(
@@ -820,9 +861,8 @@ async def test_clock_that_is_set_back_delays_nothing() -> None:
 async def test_live_call_with_a_key_is_not_sent_by_the_drainer() -> None:
     bench = Bench()
     async with bench.running():
-        await bench.accept(kind=JobKind.CALL, idempotency_key="k")
+        attempt = (await bench.accepted(kind=JobKind.CALL, idempotency_key="k")).attempt
         await quiet()
-        attempt = await bench.spool.begun("job-1")
         assert attempt is not None
         assert [] == bench.provider.calls
 

@@ -7,8 +7,8 @@ import pytest
 
 from edgeclient.config.setting import SettingError
 from edgeclient.spool.node_key import node_key
-from edgeclient.spool.sealing import PlainVault
-from edgeclient.spool.vault import KeyedVault, vault_of
+from edgeclient.spool.sealing import PlainVault, vault_of
+from edgeclient.spool.vault import KeyedVault
 
 KEY = bytes(range(200, 232))
 BASE64 = base64.b64encode(KEY).decode()

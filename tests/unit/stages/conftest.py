@@ -16,20 +16,33 @@ from edgeclient.v1 import chat_pb2
 
 
 class Provider:
-    """The rest of the road: answers when the test says so, and keeps what came."""
+    """The rest of the road: gives calls their turn and answers when the test says so, and keeps what was sent.
+
+    Attributes:
+        charges: What was sent so far may have been billed; False: all of it was certainly free.
+    """
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.asked = asyncio.Event()
+        self.turn = asyncio.Event()
+        self.turn.set()
         self.called = asyncio.Event()
         self.go = asyncio.Event()
         self.go.set()
         self.errors: list[CallError] = []
         self.cancelled_count = 0
+        self.charges = True
         self.pieces: tuple[str, ...] = ()
 
     async def __call__(self, call: Call) -> Reply:
+        self.asked.set()
+        await self.turn.wait()
+        if call.before_send is not None:
+            await call.before_send()
         self.calls.append(call)
         call.attempt_count += 1
+        call.maybe_paid = self.charges
         self.called.set()
         try:
             for piece in self.pieces:
@@ -41,7 +54,10 @@ class Provider:
             self.cancelled_count += 1
             raise
         if self.errors:
-            raise self.errors.pop(0)
+            error = self.errors.pop(0)
+            if call.after_free is not None and not error.possibly_billed:
+                await call.after_free()
+            raise error
         response = chat_pb2.ChatResponse(
             model="qwen-plus",
             finish_reason=chat_pb2.FINISH_REASON_STOP,
@@ -70,6 +86,12 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def provider() -> Provider:
+    return Provider()
+
+
+@pytest.fixture
+def cloud() -> Provider:
+    """Another one, such as that of the time after a crash."""
     return Provider()
 
 

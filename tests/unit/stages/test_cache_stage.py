@@ -403,3 +403,48 @@ async def test_answer_of_a_stand_in_on_the_site_is_not_kept(bench: Bench) -> Non
     assert not bench.told(AnswerKept)
     await bench.ask()
     assert [event.outcome for event in bench.told(AnswerKept)] == ["kept"]
+
+
+async def test_who_asks_elsewhere_looks_and_keeps_by_the_same_rules(bench: Bench) -> None:
+    job = call("USE")
+    assert await bench.stage.look(job) is None
+
+    answered = await bench.provider(job)
+    bench.stage.keep(job, answered.response)
+
+    found = await bench.stage.look(call("USE"))
+    assert found is not None
+    assert ("answer 1", chat_pb2.RESPONSE_SOURCE_CACHE, 0) == (
+        found.response.message.content,
+        found.response.source,
+        found.response.attempt_count,
+    )
+    assert await bench.stage.look(call("USE", caller="another")) is None
+    assert await bench.stage.look(call("REFRESH")) is None
+    assert "answer 1" == (await bench.ask()).response.message.content
+
+
+async def test_what_is_not_to_be_kept_is_not(bench: Bench) -> None:
+    answered = await bench.provider(call("BYPASS"))
+    for policy in ("BYPASS", "ONLY"):
+        bench.stage.keep(call(policy), answered.response)
+
+    assert not bench.cache.at_hand
+
+
+async def test_who_wants_nothing_but_the_cache_looks_in_vain(bench: Bench) -> None:
+    for stage in (bench.stage, Cache(None, cache_config(), realm="", observe=bench.events.append)):
+        with pytest.raises(Rejected) as caught:
+            await stage.look(call("ONLY"))
+        assert Reason.ERROR_REASON_CACHE_MISS == caught.value.reason
+
+
+async def test_outdated_answer_is_nothing_for_a_job(bench: Bench) -> None:
+    await bench.ask()
+    bench.clock.advance(FRESH_S + 1)
+    bench.provider.errors = [OFFLINE]
+    job = call("USE", **STALE)
+    job.background = True
+
+    with pytest.raises(Unavailable):
+        await bench.stage(job, bench.provider)

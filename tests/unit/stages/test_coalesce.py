@@ -380,6 +380,16 @@ async def test_last_one_whose_time_is_over_is_told_that_it_may_be_billed(bench: 
     assert bench.cloud.runs[0].cancelled
 
 
+async def test_last_one_whose_time_is_over_is_told_if_all_was_free(bench: Bench) -> None:
+    leader = await bench.ask(deadline=bench.deadline(60))
+    hasty = await bench.ask(deadline=bench.deadline(0.01))
+    bench.cloud.runs[0].call.maybe_paid = False  # refused, and it waits for the next attempt
+    await leader.leave()
+    bench.clock.advance(0.02)
+
+    assert not (await hasty.error()).possibly_billed
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -514,8 +524,8 @@ async def test_everybody_learns_which_model_has_answered() -> None:
     async def stand_in(call: Call, /) -> Reply:
         call.attempt_count = 1
         await go.wait()
-        call.model = builders.model(id="qwen-flash")
-        return Reply()
+        call.model, call.served_as = builders.model(id="qwen-flash"), "qwen-flash-us"
+        return Reply(response=chat_pb2.ChatResponse(model="qwen-flash-us"))
 
     calls = [builders.call(id=str(number), request=builders.chat_request(temperature=0.0)) for number in range(2)]
     tasks = [asyncio.ensure_future(stage(call, stand_in)) for call in calls]
@@ -524,3 +534,4 @@ async def test_everybody_learns_which_model_has_answered() -> None:
     await asyncio.gather(*tasks)
 
     assert [builders.model(id="qwen-flash")] * 2 == [call.model for call in calls]
+    assert ["qwen-flash-us"] * 2 == [call.served_as for call in calls]

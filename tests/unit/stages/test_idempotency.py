@@ -27,6 +27,7 @@ class Provider(Protocol):
     go: asyncio.Event
     errors: list[CallError]
     cancelled_count: int
+    charges: bool
     pieces: tuple[str, ...]
 
     async def __call__(self, call: Call, /) -> Reply: ...
@@ -335,6 +336,38 @@ async def test_work_goes_on_past_the_time_of_who_began_it_for_one_with_more(
     assert (await ask()).response.source == chat_pb2.RESPONSE_SOURCE_REPLAY
 
 
+async def test_who_leaves_the_work_while_all_was_free_is_told_that_nothing_is_billed(
+    ask: Ask, provider: Provider, clock: FakeClock
+) -> None:
+    provider.charges = False  # every attempt so far was refused, and it waits for the next one
+    provider.go.clear()
+    hasty = ask(deadline=Deadline.after(0.05, now_s=clock.monotonic_s()))
+    await provider.called.wait()
+    patient = ask(deadline=Deadline.after(60.0, now_s=clock.monotonic_s()))
+
+    late = await refusal(hasty)
+
+    assert (late.reason_name, late.possibly_billed) == ("DEADLINE", False)
+    provider.go.set()
+    assert (await patient).response.message.content == "answer 1"
+
+
+async def test_key_whose_attempts_were_all_free_may_be_used_again_after_its_caller_left(
+    ask: Ask, provider: Provider, spool: MemorySpool
+) -> None:
+    provider.charges = False
+    provider.go.clear()
+    gone = ask()
+    await provider.called.wait()
+    gone.cancel()
+    await asyncio.wait([gone])
+
+    provider.go.set()
+
+    assert spool.stats().by_state.get(JobState.UNCERTAIN) is None
+    assert (await ask()).response.source == chat_pb2.RESPONSE_SOURCE_UPSTREAM
+
+
 async def test_work_has_the_time_of_its_followers_when_its_caller_hangs_up(
     ask: Ask, provider: Provider, clock: FakeClock
 ) -> None:
@@ -534,10 +567,22 @@ async def test_job_with_the_key_of_a_failed_call_is_a_new_job(ask: Ask, stage: I
 
 async def test_who_began_it_learns_which_model_has_answered(stage: Idempotency) -> None:
     async def stand_in(call: Call, /) -> Reply:
-        call.model = builders.model(id="qwen-flash")
+        call.model, call.served_as = builders.model(id="qwen-flash"), "qwen-flash-us"
         return Reply(response=chat_pb2.ChatResponse(finish_reason=chat_pb2.FINISH_REASON_STOP))
 
     call = builders.call(request=builders.chat_request(idempotency_key="k"))
     await stage(call, stand_in)
 
-    assert builders.model(id="qwen-flash") == call.model
+    assert (builders.model(id="qwen-flash"), "qwen-flash-us") == (call.model, call.served_as)
+
+
+async def test_follower_of_a_stream_learns_which_model_has_answered(ask: Ask, provider: Provider) -> None:
+    provider.go.clear()
+    leader = ask()
+    await provider.called.wait()
+    call = builders.call(id="follower", request=builders.chat_request(prompt="hi", idempotency_key="k"))
+    follower = ask(call=call)
+    provider.go.set()
+    await asyncio.gather(leader, follower)
+
+    assert "qwen-plus" == call.served_as

@@ -13,8 +13,7 @@ from edgeclient.core.call import Call, Reply
 from edgeclient.core.deadline import Deadline
 from edgeclient.core.errors import Blocked, CallError, OutOfTime, Reason, Stopping, Throttled, Unavailable, Uncertain
 from edgeclient.core.events import Uplink, UplinkChanged
-from edgeclient.core.jobs import JobKind, JobState, NewJob
-from edgeclient.core.spool import content_digest
+from edgeclient.core.jobs import Job, JobKind, JobState
 from edgeclient.stages.offline import Offline
 from edgeclient.v1 import chat_pb2
 
@@ -142,29 +141,27 @@ async def test_offline_call_becomes_a_job(stage: Offline, link: Link, provider: 
     assert not reply.response.HasField("message")
 
 
-async def test_offline_call_with_a_record_is_parked_under_its_key(
+async def test_offline_call_with_a_key_is_made_a_job_by_who_keeps_its_record(
     stage: Offline, link: Link, provider: Provider, spool: MemorySpool
 ) -> None:
     link.state = Uplink.OFFLINE
     asked = call(chat_pb2.OFFLINE_POLICY_QUEUE)
-    await spool.accept(
-        NewJob(
-            id=asked.id,
-            caller=asked.caller,
-            kind=JobKind.CALL,
-            request=asked.request,
-            digest=content_digest(asked.request),
-            idempotency_key="k",
+
+    async def to_job() -> Job:
+        return Job(
+            id="kept",
+            caller="device-7",
+            kind=JobKind.JOB,
+            state=JobState.QUEUED,
+            priority=chat_pb2.PRIORITY_NORMAL,
+            seq=1,
+            revision=1,
         )
-    )
-    asked.attempt = await spool.begun(asked.id)
 
-    reply = await stage(asked, provider)
+    asked.to_job = to_job
 
-    found = await spool.find("device-7", "k")
-    assert found is not None
-    assert (reply.response.job_id, JobKind.JOB, JobState.QUEUED) == (found.id, found.kind, found.state)
-    assert asked.attempt is None
+    assert "kept" == (await stage(asked, provider)).response.job_id
+    assert 0 == spool.stats().accepted_total
 
 
 @pytest.mark.parametrize(

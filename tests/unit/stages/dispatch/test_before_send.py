@@ -8,6 +8,7 @@ from fakes.timed_clock import TimedClock, settle
 
 from edgeclient.config.row_schema import LimitConfig
 from edgeclient.core.call import Call
+from edgeclient.core.errors import Reason, Unavailable
 from edgeclient.policy.quota import Quota
 
 
@@ -70,6 +71,23 @@ async def test_it_is_done_for_each_attempt() -> None:
     await desk.served()
 
     assert 2 == door.asked == len(desk.upstream.order)
+
+
+@pytest.mark.parametrize("paid", [False, True])
+async def test_who_was_refused_for_free_is_unsent_again_and_its_turn_is_given_back(*, paid: bool) -> None:
+    desk, door = Desk(places=1), Door()
+    door.opened.set()
+    call = desk.ask("a")
+    call.after_free = door
+    await settle()
+    call.maybe_paid = paid
+    desk.upstream.errors = [Unavailable(Reason.ERROR_REASON_UPSTREAM_UNAVAILABLE, "503")]
+    desk.upstream.finish("a")
+    await settle()
+
+    assert (0 if paid else 1) == door.asked
+    assert isinstance(desk.tasks["a"].exception(), Unavailable)
+    assert desk.is_empty
 
 
 @pytest.mark.parametrize("cancelled", [False, True])

@@ -115,7 +115,7 @@ def test_node_without_templates_says_so() -> None:
     assert "no templates" in refused(validate, asked()).message
 
 
-async def test_live_call_may_rely_on_the_cache_and_a_stored_one_may_not() -> None:
+async def test_call_and_job_may_rely_on_the_cache_where_there_is_one() -> None:
     async def provider(_call: Call) -> Reply:
         return Reply()
 
@@ -123,6 +123,7 @@ async def test_live_call_may_rely_on_the_cache_and_a_stored_one_may_not() -> Non
     with_cache = stage(cached=True, prompt="P")
 
     await with_cache(builders.call(request=request), provider)
-    assert "CACHE_MISS" == refused(with_cache, builders.call(request=request)).reason_name
+    with_cache.admit(builders.call(request=request))
+    assert "CACHE_MISS" == refused(stage(prompt="P"), builders.call(request=request)).reason_name
     with pytest.raises(Rejected):
         await stage(prompt="P")(builders.call(request=request), provider)
