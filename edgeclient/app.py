@@ -3,7 +3,7 @@
 device ── gRPC ──▶ ingress ▶ validate ▶ idempotency ▶ prepare ▶ cache ▶ offline ▶ coalesce ▶ retry ▶ route
                                              │                             │                         ▲ │ │ │
                                              ▼                             ▼                         │ ▼ ▼ ▼
-                                          spool (SQLite on this node) ───────────────────── drainer ─┘ dispatch
+                                          spool (SQLite on this node) ──────────── drainer ▶ cache ──┘ dispatch
                                                                                                        ▼ ▼ ▼
                                                                          targets ◀── HTTP/2, TLS ──── upstream
 """
@@ -188,6 +188,7 @@ def build(  # noqa: PLR0915  one long list of parts, without a decision in it
         config,
         admit=validate.admit,
         send=route.end,
+        keep=reuse.keep,
         places=route.room_for_jobs,
         quota=counted.quota,
         demands=route.demands(config.half_price.target),
@@ -248,6 +249,7 @@ def build(  # noqa: PLR0915  one long list of parts, without a decision in it
         active_calls=lambda: gate.active,
         upstream_in_flight=route.in_flight,
         spool=queue.spool.stats if queue.spool else None,
+        half_price=queue.open_batches,
         dispatch=route.lines,
         quota=kept.view,
         cache=reuse.stats,

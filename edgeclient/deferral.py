@@ -7,12 +7,13 @@ from functools import partial
 
 from edgeclient.config.schema import Config
 from edgeclient.core.call import Handler
+from edgeclient.core.events import Uplink
 from edgeclient.core.half_price import BatchProvider, FinishAnswer
 from edgeclient.core.models import Catalogue, ModelSpec, UnknownModelError
 from edgeclient.core.ports import Observe
 from edgeclient.policy.half_price_answer import Answers
 from edgeclient.policy.pricing import Prices, PriceTable, ScaledPrices
-from edgeclient.upstream.batch.at_targets import BatchesAtTargets
+from edgeclient.upstream.batch.at_targets import BatchesAtTargets, made_at
 from edgeclient.upstream.batch.chat import BatchChat
 from edgeclient.upstream.batch.files import FileBatches
 from edgeclient.upstream.endpoint import Endpoint
@@ -32,6 +33,7 @@ class Deferral:
         finish: Completes their answers.
         model_of: The model of an id, also of one that the node has no more.
         serves: Name of the model with an id where new batches are made; None: it is not served there.
+        uplink: What is believed of the way to where the batch or file with an id was made; of "" to where new ones are.
         chat: Asks the synchronous endpoint; None in another mode.
         close: Closes its connection.
     """
@@ -40,6 +42,7 @@ class Deferral:
     finish: FinishAnswer
     model_of: Callable[[str], ModelSpec]
     serves: Callable[[str], str | None]
+    uplink: Callable[[str], Uplink]
     chat: Handler | None = None
     close: Callable[[], Awaitable[None]] = _nothing_to_close
 
@@ -61,12 +64,21 @@ def deferral(
         except UnknownModelError:
             return ModelSpec(id=model_id)
 
+    def uplink(marked_id: str) -> Uplink:
+        name = made_at(marked_id) or (endpoints[0].name if marked_id else home.name)
+        return next((each.uplink.state for each in endpoints if each.name == name), Uplink.UNKNOWN)
+
     home = next(each for each in endpoints if each.name == (config.half_price.target or endpoints[0].name))
     settings, target = home.settings, f"{home.name}/batch"
     paid: Prices = ScaledPrices(prices, factor=settings.price_factor) if settings.price_factor != 1 else prices
     finish = Answers(paid, model_of=model_of, target=target)
     made: Callable[..., Deferral] = partial(
-        Deferral, files=_files(config, endpoints, home), finish=finish, model_of=model_of, serves=settings.serves
+        Deferral,
+        files=_files(config, endpoints, home),
+        finish=finish,
+        model_of=model_of,
+        serves=settings.serves,
+        uplink=uplink,
     )
     if config.half_price.mode != "chat":
         return made()

@@ -17,7 +17,7 @@ from edgeclient.core.accounts import Accounts
 from edgeclient.core.call import Call, Handler, Stage, road
 from edgeclient.core.errors import Reason, Rejected
 from edgeclient.core.events import Event, Uplink
-from edgeclient.core.half_price import HalfPrice
+from edgeclient.core.half_price import HalfPrice, OpenBatches
 from edgeclient.core.job_feed import JobFeed
 from edgeclient.core.ports import Clock, Observe
 from edgeclient.core.spool import Spool
@@ -29,6 +29,7 @@ from edgeclient.policy.quota import Quota
 from edgeclient.runtime import Work
 from edgeclient.spool.drainer import Drainer
 from edgeclient.stages.budgeted import Budgeted
+from edgeclient.stages.cache import Cache
 from edgeclient.stages.dispatch.reservations import Reservations
 from edgeclient.stages.idempotency import Idempotency
 from edgeclient.stages.served_only import ServedOnly
@@ -67,6 +68,7 @@ class Durable:
         spool: The storage, or None.
         accounts: Keeps usage and limits beside the jobs, or None.
         jobs: Serves JobService.
+        open_batches: Counts of the provider's batches that are not over, or None.
         stages: What a call passes on its way.
         background: What runs all the time.
         open, close, stop, drained: See `Daemon`.
@@ -76,6 +78,7 @@ class Durable:
     spool: Spool | None = None
     accounts: Accounts | None = None
     jobs: JobService | NoJobs = field(default_factory=NoJobs)
+    open_batches: Callable[[], Mapping[str, OpenBatches]] | None = None
     stages: tuple[Stage, ...] = ()
     background: Mapping[str, Work] = field(default_factory=dict)
     open: Callable[[], Awaitable[None]] = _nothing_to_do
@@ -92,6 +95,7 @@ def durable(
     *,
     admit: Callable[[Call], None],
     send: Handler,
+    keep: Cache,
     places: Callable[[], int],
     quota: Quota,
     demands: Demands,
@@ -107,8 +111,8 @@ def durable(
         return Durable()
     from edgeclient.spool.control import ControlSocket  # noqa: PLC0415  see the module
     from edgeclient.spool.half_price.roads import Roads  # noqa: PLC0415
+    from edgeclient.spool.sealing import vault_of  # noqa: PLC0415
     from edgeclient.spool.spool import SqliteSpool  # noqa: PLC0415
-    from edgeclient.spool.vault import vault_of  # noqa: PLC0415
 
     spool = SqliteSpool(config.spool, vault=vault_of(config.spool.encryption_key_file), observe=observe)
     roads = Roads(spool)
@@ -118,13 +122,14 @@ def durable(
     drain = partial(
         Drainer, admit=admit, uplink=uplink, rebooted=lambda: spool.rebooted, observe=observe, clock=clock, rng=rng
     )
-    drainers = {"drainer": drain(roads.ordinary, send=send, places=places, config=config.spool)}
+    drainers = {"drainer": drain(roads.ordinary, send=road(keep, to=send), places=places, config=config.spool)}
     if half_price is not None and half_price.chat is not None:
         held = Reservations(quota, demand=partial(demands.demand, batch=True), spent=demands.spent)
         budgeted = Budgeted(held, clock=clock)
         drainers["half-price drainer"] = drain(
             roads.deferred,
-            send=ServedOnly(config.half_price, chat=road(budgeted, to=half_price.chat), live=send),
+            send=road(keep, to=ServedOnly(config.half_price, chat=road(budgeted, to=half_price.chat), live=send)),
+            uplink=partial(half_price.uplink, ""),
             config=replace(
                 config.spool,
                 max_in_flight=config.half_price.max_in_flight,
@@ -137,8 +142,8 @@ def durable(
         roads,
         half_price,
         money=(quota, demands),
+        keep=keep,
         admit=admit,
-        uplink=uplink,
         tools=(observe, clock, rng),
     )
 
@@ -171,8 +176,8 @@ def _workers(
     half_price: HalfPrice | None,
     *,
     money: tuple[Quota, Demands],
+    keep: Cache,
     admit: Callable[[Call], None],
-    uplink: Callable[[], Uplink],
     tools: tuple[Observe, Clock, random.Random],
 ) -> dict[str, "HalfPriceWorker"]:
     """Who sends batches; also where none are to be sent any more, for there may be some that were ordered before."""
@@ -191,7 +196,8 @@ def _workers(
         spool_config=config.spool,
         admit=partial(_fit_for, half_price, admit),
         purse=Purse(quota, demand=partial(demands.demand, batch=True), clock=clock),
-        uplink=uplink,
+        cache=keep,
+        uplink=half_price.uplink,
         observe=observe,
         clock=clock,
         rng=rng,
@@ -245,6 +251,7 @@ def _joined(
         spool=spool,
         accounts=SqliteAccounts(spool),
         jobs=jobs,
+        open_batches=next((worker.open_batches for worker in workers.values()), None),
         stages=(idempotency,),
         background={
             "job feed": feed.run,

@@ -42,7 +42,7 @@ class HalfPriceConfig(Section):
     poll_s: float = setting(60.0, "How often the provider is asked about a batch.", least=0.01, most=3600)
     settle_s: float = setting(
         600.0,
-        "How long a batch is looked for whose creation was cut off, before it is created again.",
+        "How long jobs wait for a batch whose creation was cut off, before their resend policy decides.",
         least=0.01,
         most=86_400,
     )

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgeclient.core.call import Call, Handler
+from edgeclient.core.call import Call, Handler, Reply
 from edgeclient.core.errors import CallError
+from edgeclient.core.events import Uplink
 from edgeclient.core.models import ModelSpec
 from edgeclient.core.quota_events import BatchAnswered
 from edgeclient.v1 import chat_pb2
@@ -35,6 +36,19 @@ class ProviderBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenBatches:
+    """Counts of the batches in a state.
+
+    Attributes:
+        batch_count: How many.
+        line_count: Jobs that they began with.
+    """
+
+    batch_count: int = 0
+    line_count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LineResult:
     """What became of one request; either of the two is there.
 
@@ -54,6 +68,22 @@ class FinishAnswer(Protocol):
 
     def __call__(self, call: Call, response: chat_pb2.ChatResponse, /) -> BatchAnswered:
         """What it cost, and would have cost live."""
+        ...
+
+
+class KeptAnswers(Protocol):
+    """The cache, as far as those use it whose answers come days after the questions."""
+
+    async def look(self, call: Call, /) -> Reply | None:
+        """The answer that is kept and fresh; None: there is none, and the provider may be asked.
+
+        Raises:
+            Rejected: There is none, and nothing else is wanted.
+        """
+        ...
+
+    def keep(self, call: Call, response: chat_pb2.ChatResponse, /) -> None:
+        """Keep an answer of the provider, if its request permits that."""
         ...
 
 
@@ -125,6 +155,11 @@ class HalfPrice(Protocol):
     @property
     def serves(self) -> Callable[[str], str | None]:
         """Name of the model with an id where new batches are made; None: it is not served there."""
+        ...
+
+    @property
+    def uplink(self) -> Callable[[str], Uplink]:
+        """What is believed of the way to where the batch or file with an id was made; of "" to where new ones are."""
         ...
 
     @property

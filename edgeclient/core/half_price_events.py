@@ -32,8 +32,9 @@ class BatchLinesSettled(Event):
 
     Attributes:
         model: Of its lines.
-        outcome: `succeeded`, `failed`, `returned` (not billed, to be sent again), `unknown`, or `unwanted` (the job was
-            erased or had ended).
+        outcome: `succeeded`, `failed`, `returned` (not billed, to be sent again), `resent` (perhaps billed, to be sent
+            again), `unknown`, `missing` (unknown as long as the batch is missing; how it ends is told as well), or
+            `unwanted` (the job was erased or had ended).
         count: How many.
         saved_nanos: What they would have cost in addition, in billionths of `currency_code`.
         currency_code: ISO 4217 code; "" if no price is known.
@@ -52,7 +53,7 @@ class SentLive(Event):
 
     Attributes:
         count: How many.
-        cause: `ttl`, `size`, `alone`, `model` or `refused`.
+        cause: `ttl`, `size`, `alone`, `model`, `budget`, or `cache` (nothing but a kept answer is wanted).
     """
 
     count: int
@@ -91,16 +92,34 @@ class BatchStuck(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchDoubled(Event):
-    """The provider has two batches of one name, because a creation that seemed lost was not; one is cancelled.
+class BatchMissing(Event):
+    """The order of a batch was cut off, and no listing shows it: its jobs are in doubt, and it is looked for further.
+
+    Attributes:
+        batch, model: Which.
+        line_count: Jobs that it began with.
+    """
+
+    batch: str
+    model: str
+    line_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchCameLate(Event):
+    """A batch that was missing has come to light. It answers those that wait for it, and is cancelled if none does.
 
     Attributes:
         batch: Which.
-        batch_id: The provider's id of the one that is cancelled.
+        batch_id: The provider's id.
+        line_count: Jobs that it began with.
+        wanted_count: Those of them that wait for it; what it does for the others is billed for nothing.
     """
 
     batch: str
     batch_id: str
+    line_count: int
+    wanted_count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ may change meanwhile, which a picture behind a URL may, and what a web search fi
 count: the model only asks for their call, and the caller runs them itself, each time.
 
 `CACHE_POLICY_USE` given in the request asks for sharing whatever the sampling; REFRESH and BYPASS forbid it. A caller
-that wants outdated answers in an outage (`OFFLINE_POLICY_STALE`) wants its answers kept for that.
+that wants outdated answers in an outage (`OFFLINE_POLICY_STALE`) wants its answers kept for that. A stored job has no
+offline policy: it waits for the way, and is not given what is outdated.
 """
 
 import json
@@ -58,13 +59,14 @@ _PLANS = {
 _FINAL = frozenset({chat_pb2.CACHE_POLICY_BYPASS, chat_pb2.CACHE_POLICY_ONLY})
 
 
-def cache_plan(request: chat_pb2.ChatRequest, *, default: CacheDefault) -> CachePlan:
-    """What the request may do with the cache of a node whose default is this."""
+def cache_plan(request: chat_pb2.ChatRequest, *, default: CacheDefault, stored: bool = False) -> CachePlan:
+    """What the request may do with the cache of a node whose default is this; stored: it is that of a job."""
     plan = _PLANS.get(request.cache_policy)
     if plan is None:
         use = default is CacheDefault.USE or (default is CacheDefault.REPRODUCIBLE and is_reproducible(request))
         plan = CachePlan(read=use, write=use)
-    if request.offline_policy == chat_pb2.OFFLINE_POLICY_STALE and request.cache_policy not in _FINAL:
+    wants_stale = request.offline_policy == chat_pb2.OFFLINE_POLICY_STALE and not stored
+    if wants_stale and request.cache_policy not in _FINAL:
         return CachePlan(read=plan.read, write=True, stale=True)
     return plan
 

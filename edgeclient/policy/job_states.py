@@ -3,6 +3,7 @@
     event        what happened                                            from                       to
     BEGIN        intent to send committed                                 QUEUED, RETRY_WAIT         SENDING
     SUCCEED      the whole answer is here                                 SENDING, SUBMITTED         SUCCEEDED
+    GIVE         the answer was there already: nothing is sent            QUEUED, RETRY_WAIT         SUCCEEDED
     RETRY        the attempt was certainly not billed, another follows    SENDING, SUBMITTED         RETRY_WAIT
     EXHAUST      the same, and no attempt is left                         SENDING, SUBMITTED         DEAD
     REFUSE       refused for good                                         SENDING, SUBMITTED         FAILED
@@ -11,6 +12,7 @@
     RESEND       the policy permits one more                              UNCERTAIN                  RETRY_WAIT
     BURY         it has crashed the daemon twice                          UNCERTAIN                  DEAD
     HAND_OVER    a batch of the provider holds it, or perhaps will        SENDING                    SUBMITTED
+    COME_BACK    the batch that was missing has come to light             UNCERTAIN                  SUBMITTED
     PARK         a live call becomes a job                                SENDING                    QUEUED
     EXPIRE       its time is over                                         QUEUED, RETRY_WAIT         EXPIRED
     CANCEL       the caller does not want it any more                     QUEUED, RETRY_WAIT, UNCERTAIN     CANCELLED
@@ -31,6 +33,7 @@ class JobEvent(Enum):
 
     BEGIN = "begin"
     SUCCEED = "succeed"
+    GIVE = "give"
     RETRY = "retry"
     EXHAUST = "exhaust"
     REFUSE = "refuse"
@@ -39,6 +42,7 @@ class JobEvent(Enum):
     RESEND = "resend"
     BURY = "bury"
     HAND_OVER = "hand over"
+    COME_BACK = "come back"
     PARK = "park"
     EXPIRE = "expire"
     CANCEL = "cancel"
@@ -49,6 +53,7 @@ class JobEvent(Enum):
 
 TRANSITIONS = {
     (JobState.QUEUED, JobEvent.BEGIN): JobState.SENDING,
+    (JobState.QUEUED, JobEvent.GIVE): JobState.SUCCEEDED,
     (JobState.QUEUED, JobEvent.EXPIRE): JobState.EXPIRED,
     (JobState.QUEUED, JobEvent.CANCEL): JobState.CANCELLED,
     (JobState.QUEUED, JobEvent.SPOIL): JobState.DEAD,
@@ -64,6 +69,7 @@ TRANSITIONS = {
     (JobState.SENDING, JobEvent.GIVE_UP): JobState.CANCELLED,
     (JobState.SENDING, JobEvent.ERASE): JobState.ERASED,
     (JobState.RETRY_WAIT, JobEvent.BEGIN): JobState.SENDING,
+    (JobState.RETRY_WAIT, JobEvent.GIVE): JobState.SUCCEEDED,
     (JobState.RETRY_WAIT, JobEvent.EXPIRE): JobState.EXPIRED,
     (JobState.RETRY_WAIT, JobEvent.CANCEL): JobState.CANCELLED,
     (JobState.RETRY_WAIT, JobEvent.SPOIL): JobState.DEAD,
@@ -78,6 +84,7 @@ TRANSITIONS = {
     (JobState.SUBMITTED, JobEvent.ERASE): JobState.ERASED,
     (JobState.UNCERTAIN, JobEvent.RESEND): JobState.RETRY_WAIT,
     (JobState.UNCERTAIN, JobEvent.BURY): JobState.DEAD,
+    (JobState.UNCERTAIN, JobEvent.COME_BACK): JobState.SUBMITTED,
     (JobState.UNCERTAIN, JobEvent.CANCEL): JobState.CANCELLED,
     (JobState.UNCERTAIN, JobEvent.SPOIL): JobState.DEAD,
     (JobState.UNCERTAIN, JobEvent.ERASE): JobState.ERASED,

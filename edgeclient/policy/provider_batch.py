@@ -7,10 +7,12 @@
     END        the provider will do no more                                     SUBMITTED                   COLLECTING
     COLLECT    each line is accounted for                                       COLLECTING                  CLEANING
     DISBAND    certainly not created: its jobs wait again                       PLANNED, UPLOADED, CREATING CLEANING
-    LOSE       the provider has not ended it long after its time: nobody knows  SUBMITTED, COLLECTING       CLEANING
+    LOSE       not listed, or not ended, long after its time: nobody knows      CREATING, SUBMITTED,        CLEANING
+                                                                                COLLECTING
 
 CLEANING deletes the provider's files; then the record goes as well. What is not in CREATING or beyond was certainly not
-billed, so a crash there costs an upload. In CREATING nobody knows until a listing has told, and nothing is sent again.
+billed, so a crash there costs an upload. In CREATING nobody knows until a listing has told, and the batch is not
+ordered again: as long as it is MISSING its jobs are in doubt, each by its own resend policy.
 """
 
 from enum import Enum
@@ -52,6 +54,7 @@ TRANSITIONS = {
     (BatchState.UPLOADED, BatchEvent.DISBAND): BatchState.CLEANING,
     (BatchState.CREATING, BatchEvent.CREATED): BatchState.SUBMITTED,
     (BatchState.CREATING, BatchEvent.DISBAND): BatchState.CLEANING,
+    (BatchState.CREATING, BatchEvent.LOSE): BatchState.CLEANING,
     (BatchState.SUBMITTED, BatchEvent.END): BatchState.COLLECTING,
     (BatchState.SUBMITTED, BatchEvent.LOSE): BatchState.CLEANING,
     (BatchState.COLLECTING, BatchEvent.COLLECT): BatchState.CLEANING,
@@ -69,6 +72,10 @@ def after(state: BatchState, event: BatchEvent) -> BatchState:
         return TRANSITIONS[state, event]
     except KeyError:
         raise LookupError(f"no transition for {event} in state {state}") from None
+
+
+MISSING = "missing"
+"""In place of the provider's word: the order can be under way no longer, and no listing has shown the batch so far."""
 
 
 class Rest(Enum):

@@ -40,7 +40,8 @@ class Drainer:
 
     Args:
         spool: The storage.
-        send: Asks the provider, when it is the call's turn; awaits `Call.before_send` before anything leaves.
+        send: Asks the provider, when it is the call's turn; awaits `Call.before_send` before anything leaves. May
+            answer from the cache instead.
         admit: Sets `Call.model` of a stored request, or raises the error that it fails with.
         uplink: Best state of all targets; `uplink_changed` is to be called when it changes.
         places: How many jobs live calls leave room for.

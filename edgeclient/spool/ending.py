@@ -1,4 +1,4 @@
-"""Ends that need no attempt: expired, cancelled, erased, purged; and what is left of a job then."""
+"""Ends that need no attempt: given, expired, cancelled, erased, purged; and what is left of a job then."""
 
 from edgeclient.core.errors import CallError, Reason
 from edgeclient.core.jobs import RUNNABLE, TERMINAL, Job, JobKind, JobState
@@ -26,6 +26,21 @@ def cancel(session: Session, caller: str, job_id: str) -> Job | None:
     elif allows(state, JobEvent.CANCEL):
         row = end_unsent(session, row, JobEvent.CANCEL, cancelled(possibly_billed=_billed_before(session, row)))
     return with_error(session, row)
+
+
+def give(session: Session, job_id: str, response: bytes) -> bool:
+    """Commit an answer that nothing was sent for; see `Spool.give`."""
+    row = session.maybe("job_by_id", id=job_id)
+    if row is None or JobState(row.state) not in RUNNABLE or row.kind != JobKind.JOB.value:
+        return False
+    if row.expire_due <= session.now_ms:
+        end_unsent(session, row, JobEvent.EXPIRE)
+        return False
+    session.contents.put(row.seq, row.id, row.caller, Part.RESPONSE, response)
+    session.contents.drop(row.seq, Part.REQUEST)
+    session.contents.drop(row.seq, Part.ERROR)
+    _change_unsent(session, row, after(JobState(row.state), JobEvent.GIVE))
+    return True
 
 
 def erase(session: Session, caller: str, job_id: str) -> bool:
@@ -79,6 +94,10 @@ def end_unsent(session: Session, row: Row, event: JobEvent, error: error_pb2.Err
     if event is JobEvent.SPOIL:
         session.contents.drop(row.seq, Part.REQUEST)  # there is nothing left of it
     drop_request(session, row, to)
+    return _change_unsent(session, row, to)
+
+
+def _change_unsent(session: Session, row: Row, to: JobState) -> Row:
     return session.change(
         "end_unsent",
         row,

@@ -72,6 +72,12 @@ class Outcomes:
             return await self.failed(run, attempt, lost)
         return await self.present(run)
 
+    async def given(self, run: JobRun, reply: Reply) -> Job | None:
+        """The answer was there already; the job after it, None if there is no such job any more."""
+        reply.response.id = run.job.id
+        await self._committed(lambda: self._spool.give(run.job.id, reply.response))
+        return await self.present(run)
+
     async def failed(self, run: JobRun, attempt: Attempt, error: CallError) -> Job | None:
         """The attempt has failed; the job after it, None if there is no such job any more."""
         judged = self._verdict(

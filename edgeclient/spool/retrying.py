@@ -16,6 +16,7 @@ def requeued(session: Session, row: Row) -> Row:
     """An uncertain job waits again. What is known of earlier bills stays."""
     session.ledger.last_revision += 1
     session.ledger.resent_total += 1
+    session.run("drop_line", seq=row.seq)  # a batch that is missing answers it no more
     values = {
         "id": row.id,
         "from": row.state,

@@ -39,6 +39,7 @@ from edgeclient.v1 import chat_pb2
 
 _LONGEST_REST_S = 1.0
 _OF_THIS_NODE = frozenset({Reason.ERROR_REASON_RATE_LIMITED, Reason.ERROR_REASON_DISPATCH_FULL})
+_CLOSED_TO_ALL = frozenset({Reason.ERROR_REASON_UPSTREAM_UNAVAILABLE, Reason.ERROR_REASON_UPSTREAM_RATE_LIMITED})
 _PASSING = (Unavailable, Throttled, Stopping, OutOfTime)
 """What keeps a job that was not sent from being sent now, and not for ever."""
 
@@ -48,7 +49,7 @@ class Runner:
 
     Args:
         spool: The storage.
-        send: Asks the provider once, when it is the call's turn.
+        send: Asks the provider once, when it is the call's turn, or answers from the cache without a turn.
         admit: Checks a stored request against the present configuration.
         outcome_known: Called when a run asks for nothing any more, whatever it has still to write down.
         config: Attempts, pauses and time budgets.
@@ -108,15 +109,17 @@ class Runner:
         except CallError as error:
             failure = error
         else:
-            if intent.attempt is None:
+            if intent.attempt is not None:
+                return await self._outcomes.answered(run, intent.attempt, reply)
+            if reply.response.source != chat_pb2.RESPONSE_SOURCE_CACHE:
                 raise RuntimeError("whoever sends a job awaits Call.before_send first")
-            return await self._outcomes.answered(run, intent.attempt, reply)
+            return await self._outcomes.given(run, reply)
         if intent.attempt is None:
             return await self._unsent(run, intent, failure)
         return await self._outcomes.failed(run, intent.attempt, failure)
 
     async def _asked(self, run: JobRun, intent: Intent) -> Reply:
-        """Ask the provider, when it is the job's turn."""
+        """Ask the provider, when it is the job's turn; the answer may be there already."""
         run.phase = Phase.WAITING
         try:
             return await self._send(await self._call(run, intent))
@@ -186,7 +189,7 @@ class Runner:
         if error.reason == Reason.ERROR_REASON_DISPATCH_FULL and run.outlasts(wait_s, now_s):
             self._lane.rest(min(wait_s, _LONGEST_REST_S))
             return 0.0
-        if isinstance(error, Unavailable) and error.reason != Reason.ERROR_REASON_UPLINK_OFFLINE:
+        if error.reason in _CLOSED_TO_ALL:
             self._lane.setback(run.mark, error)  # none of the targets can be asked at present
         return self._outcomes.pause_s(run, error)
 

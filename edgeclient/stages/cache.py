@@ -9,6 +9,9 @@ reason.
 A caller that prefers an outdated answer to none (`OFFLINE_POLICY_STALE`) gets it if the provider certainly has not
 worked on the call and nothing has reached the caller. After an attempt that may have been billed the truth is told
 instead.
+
+Stored jobs pass here as live calls do, before it is their turn at the provider. Those that go out in batches are
+answered days after they were asked, so they look (`look`) and keep (`keep`) without passing.
 """
 
 import hashlib
@@ -57,17 +60,13 @@ class Cache:
 
     async def __call__(self, call: Call, forward: Handler) -> Reply:
         """Answer the call from the cache, or pass it on and keep the answer."""
-        plan = cache_plan(call.request, default=self._default)
+        plan = self._plan(call)
         if self._cache is None or not plan.needs_key:
-            if plan.only:
-                raise _nothing_fresh("this node has no cache")
             return await forward(call)
         key, asked = self._key(call), call.model
-        found = await self._found(self._cache, call, plan, key)
-        if found is not None:
-            return await self._give(call, found, chat_pb2.RESPONSE_SOURCE_CACHE)
-        if plan.only:
-            raise _nothing_fresh("the cache has no answer to this request that is fresh enough")
+        kept = await self._kept(self._cache, call, plan, key)
+        if kept is not None:
+            return kept
         try:
             reply = await forward(call)
         except Unavailable as error:
@@ -78,6 +77,36 @@ class Cache:
         if call.model == asked and reply.response.target not in self._stand_ins:
             self._keep(self._cache, call, key, reply.response)  # whoever gets here writes: ONLY alone does not
         return reply
+
+    async def look(self, call: Call) -> Reply | None:
+        """The answer that is kept and fresh; None: there is none, and the provider may be asked.
+
+        Raises:
+            Rejected: There is none, and nothing else is wanted.
+        """
+        plan = self._plan(call)
+        if self._cache is None or not plan.read:
+            return None
+        return await self._kept(self._cache, call, plan, self._key(call))
+
+    def keep(self, call: Call, response: chat_pb2.ChatResponse) -> None:
+        """Keep an answer of the provider that did not come through here, if its request permits that."""
+        if self._cache is not None and self._plan(call).write:
+            self._keep(self._cache, call, self._key(call), response)
+
+    def _plan(self, call: Call) -> CachePlan:
+        plan = cache_plan(call.request, default=self._default, stored=call.background)
+        if plan.only and self._cache is None:
+            raise _nothing_fresh("this node has no cache")
+        return plan
+
+    async def _kept(self, cache: ResponseCache, call: Call, plan: CachePlan, key: CacheKey) -> Reply | None:
+        found = await self._found(cache, call, plan, key)
+        if found is not None:
+            return await self._give(call, found, chat_pb2.RESPONSE_SOURCE_CACHE)
+        if plan.only:
+            raise _nothing_fresh("the cache has no answer to this request that is fresh enough")
+        return None
 
     def _key(self, call: Call) -> CacheKey:
         if call.model is None:

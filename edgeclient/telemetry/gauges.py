@@ -13,11 +13,13 @@ from prometheus_client.registry import Collector
 from edgeclient.config.source import ConfigStanding
 from edgeclient.core.cache import CacheStats
 from edgeclient.core.events import Uplink
+from edgeclient.core.half_price import OpenBatches
 from edgeclient.core.jobs import SpoolStats
 from edgeclient.core.route_events import Breaker
 from edgeclient.telemetry import names, route_names
 from edgeclient.telemetry.cache_metrics import cache_families
 from edgeclient.telemetry.dispatch_metrics import DispatchView, dispatch_families
+from edgeclient.telemetry.half_price_metrics import half_price_families
 from edgeclient.telemetry.names import Spec
 from edgeclient.telemetry.quota_metrics import QuotaView, quota_families
 from edgeclient.telemetry.spool_metrics import spool_families
@@ -34,6 +36,7 @@ class Gauges:
         upstream_in_flight: Requests in progress, by target.
         certificate_expires_at_s: When the certificate of the port for devices expires, since the Unix epoch.
         spool: Counts of the durable queue.
+        half_price: Batches at the provider that are not over, by state.
         cache: Counts of the cache.
         quota: How limits and budgets stand.
         dispatch: How the lines in front of the targets stand.
@@ -44,6 +47,7 @@ class Gauges:
     upstream_in_flight: Callable[[], Mapping[str, float]] | None = None
     certificate_expires_at_s: Read | None = None
     spool: Callable[[], SpoolStats] | None = None
+    half_price: Callable[[], Mapping[str, OpenBatches]] | None = None
     cache: Callable[[], CacheStats] | None = None
     quota: Callable[[], QuotaView] | None = None
     dispatch: Callable[[], Iterable[DispatchView]] | None = None
@@ -124,6 +128,8 @@ class StateCollector(Collector):
     def _parts(self) -> Iterator[Metric]:
         """Counts that parts of the house keep as they are."""
         gauges = self.gauges
+        if gauges.half_price is not None:
+            yield from half_price_families(gauges.half_price())
         if gauges.cache is not None:
             yield from cache_families(gauges.cache())
         if gauges.quota is not None:

@@ -4,10 +4,11 @@ from typing import Final
 
 from edgeclient.core.events import Event
 from edgeclient.core.half_price_events import (
+    BatchCameLate,
     BatchChanged,
-    BatchDoubled,
     BatchFileKept,
     BatchLinesSettled,
+    BatchMissing,
     BatchRefused,
     BatchStuck,
     SentLive,
@@ -56,11 +57,17 @@ HALF_PRICE_LINES: Final[dict[type[Event], Line | Choice | None]] = {
         sentence="Batch {batch} does not get on from {state} and is tried again: {problem}",
         once_per=("state", "problem"),
     ),
-    BatchDoubled: Line(
+    BatchMissing: Line(
         level="error",
-        word="batch_doubled",
-        sentence="The provider has batch {batch} twice, because an order that seemed lost was not; {batch_id} is being"
-        " cancelled, and what it has done is billed",
+        word="batch_missing",
+        sentence="The order of batch {batch} was cut off, and the provider does not list it: its {line_count} jobs for"
+        " {model} are UNCERTAIN, or sent again by their resend_policy; it is looked for further",
+    ),
+    BatchCameLate: Line(
+        level="error",
+        word="batch_came_late",
+        sentence="The provider has batch {batch} after all, as {batch_id}: {wanted_count} of its {line_count} jobs wait"
+        " for it, and what it does for the others is billed for nothing",
     ),
     BatchFileKept: Line(
         level="warning",

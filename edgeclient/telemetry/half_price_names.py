@@ -9,6 +9,16 @@ BATCHES: Final = Spec(
     help="Batches that have come to a state; the difference of two states is how many stand between.",
     labels=("state",),
 )
+OPEN: Final = Spec(
+    name="edgeclient_half_price_open_batches",
+    help="Batches that are not over, by state; missing: its order was cut off and no listing of the provider shows it.",
+    labels=("state",),
+)
+OPEN_LINES: Final = Spec(
+    name="edgeclient_half_price_open_lines",
+    help="Jobs that those batches began with.",
+    labels=("state",),
+)
 LINES: Final = Spec(
     name="edgeclient_half_price_lines", help="Jobs of batches that were accounted for.", labels=("outcome",)
 )
@@ -22,6 +32,6 @@ SENT_LIVE: Final = Spec(
 )
 FAILURES: Final = Spec(
     name="edgeclient_half_price_failures",
-    help="Steps of batches that failed and are tried again, batches that were refused, doubled, or left files behind.",
+    help="Steps of batches that failed and are tried again; batches that were refused, missing, late, or left files.",
     labels=("kind",),
 )

@@ -247,11 +247,16 @@ class SubmitJobRequest(_message.Message):
     is sent like any other, and so is one with a conversation_id or for a model
     that those interfaces do not serve. While the provider holds it the job is
     JOB_STATE_RUNNING and does not expire, for it may be billed; a cancelled
-    one ends when the provider lets it go, and succeeds if it was answered.
+    one ends when the provider lets it go, and succeeds if it was answered. If
+    nobody can say whether the provider has it, resend_policy decides; a job
+    that has failed for that reason goes on if the provider tells of it later.
     """
     @_builtins.property
     def request(self) -> _chat_pb2.ChatRequest:
-        """What to ask. offline_policy is ignored; timeout limits one attempt."""
+        """What to ask. offline_policy is ignored; timeout limits one attempt.
+        cache_policy holds as for Chat: when the job's turn comes, an answer in the
+        cache ends it without an attempt, and its own answer is kept for others.
+        """
 
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:

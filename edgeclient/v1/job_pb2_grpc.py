@@ -120,8 +120,9 @@ class JobServiceServicer:
 
     def DeleteJob(self, request, context):
         """Erases the content and the response of a job from the node at once instead
-        of at purge_time. A job that is not terminal is cancelled first.
-        Idempotent: an unknown job is not an error.
+        of at purge_time. A job that is not terminal is cancelled first. A copy of
+        the response in the cache stays until it is outdated; CACHE_POLICY_BYPASS
+        makes none. Idempotent: an unknown job is not an error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -70,8 +70,9 @@ class JobServiceStub:
     """
     DeleteJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.DeleteJobRequest, _job_pb2.DeleteJobResponse]
     """Erases the content and the response of a job from the node at once instead
-    of at purge_time. A job that is not terminal is cancelled first.
-    Idempotent: an unknown job is not an error.
+    of at purge_time. A job that is not terminal is cancelled first. A copy of
+    the response in the cache stays until it is outdated; CACHE_POLICY_BYPASS
+    makes none. Idempotent: an unknown job is not an error.
     """
     ListJobs: _grpc.UnaryUnaryMultiCallable[_job_pb2.ListJobsRequest, _job_pb2.ListJobsResponse]
     """Lists jobs, newest first, without their responses."""
@@ -104,8 +105,9 @@ class JobServiceAsyncStub(JobServiceStub):
     """
     DeleteJob: _aio.UnaryUnaryMultiCallable[_job_pb2.DeleteJobRequest, _job_pb2.DeleteJobResponse]  # type: ignore[assignment]
     """Erases the content and the response of a job from the node at once instead
-    of at purge_time. A job that is not terminal is cancelled first.
-    Idempotent: an unknown job is not an error.
+    of at purge_time. A job that is not terminal is cancelled first. A copy of
+    the response in the cache stays until it is outdated; CACHE_POLICY_BYPASS
+    makes none. Idempotent: an unknown job is not an error.
     """
     ListJobs: _aio.UnaryUnaryMultiCallable[_job_pb2.ListJobsRequest, _job_pb2.ListJobsResponse]  # type: ignore[assignment]
     """Lists jobs, newest first, without their responses."""
@@ -171,8 +173,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.DeleteJobResponse, _abc.Awaitable[_job_pb2.DeleteJobResponse]]:
         """Erases the content and the response of a job from the node at once instead
-        of at purge_time. A job that is not terminal is cancelled first.
-        Idempotent: an unknown job is not an error.
+        of at purge_time. A job that is not terminal is cancelled first. A copy of
+        the response in the cache stays until it is outdated; CACHE_POLICY_BYPASS
+        makes none. Idempotent: an unknown job is not an error.
         """
 
     @_abc_1.abstractmethod

@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 
 import builders
 
+from edgeclient.config.cache_schema import CacheConfig
 from edgeclient.config.half_price_schema import HalfPriceConfig
 from edgeclient.config.row_schema import CallerConfig
 from edgeclient.config.schema import UpstreamConfig
 from edgeclient.config.spool_schema import SpoolConfig
+from edgeclient.core.cache import ResponseCache
 from edgeclient.core.call import Call, Handler
 from edgeclient.core.errors import Reason, Rejected
 from edgeclient.core.events import DefectFound, Event, Uplink
@@ -35,6 +37,7 @@ from edgeclient.spool.half_price.roads import Roads
 from edgeclient.spool.half_price.worker import HalfPriceWorker
 from edgeclient.spool.sealing import PlainVault
 from edgeclient.spool.spool import SqliteSpool
+from edgeclient.stages.cache import Cache
 from edgeclient.upstream.batch.files import FileBatches
 from edgeclient.upstream.transport import Transport
 from edgeclient.v1 import chat_pb2
@@ -142,6 +145,7 @@ class Interfaces:
     finish: FinishAnswer
     model_of: Callable[[str], ModelSpec] = lambda _: ECHO
     serves: Callable[[str], str | None] = str
+    uplink: Callable[[str], Uplink] = lambda _: Uplink.ONLINE
     chat: Handler | None = None
 
 
@@ -229,9 +233,10 @@ async def desk(
     folder: Path,
     *,
     power: Power | None = None,
-    uplink: Callable[[], Uplink] | None = None,
+    uplink: Callable[[str], Uplink] = lambda _: Uplink.ONLINE,
     callers: Sequence[CallerConfig] = (),
     prices: PriceTable = FREE,
+    cache: ResponseCache | None = None,
     **over: Any,
 ) -> AsyncIterator[Desk]:
     """At the end everything is cut off as it stands."""
@@ -260,12 +265,13 @@ async def desk(
     worker = HalfPriceWorker(
         spool,
         roads,
-        half_price=Interfaces(files, finish),
+        half_price=Interfaces(files, finish, uplink=uplink),
         config=config,
         spool_config=limits,
         admit=admit,
         purse=Purse(quota, demand=partial(demands.demand, batch=True), clock=clock),
-        uplink=uplink or (lambda: Uplink.ONLINE),
+        cache=Cache(cache, CacheConfig(), realm="sim", observe=observe),
+        uplink=uplink,
         observe=observe,
         clock=clock,
         rng=rng,

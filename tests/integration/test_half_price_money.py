@@ -1,5 +1,6 @@
 """Jobs at half price are held against the budgets of their callers, from the order of a batch to the bill of a line."""
 
+from math import inf
 from pathlib import Path
 
 import builders
@@ -10,7 +11,7 @@ from edgeclient.config.row_schema import CallerConfig, PriceConfig
 from edgeclient.core.call import Call
 from edgeclient.core.deadline import Deadline
 from edgeclient.core.events import Event
-from edgeclient.core.half_price_events import BatchChanged, SentLive
+from edgeclient.core.half_price_events import BatchChanged, BatchMissing, SentLive
 from edgeclient.core.jobs import JobState
 from edgeclient.policy.budget import NANOS, BudgetState
 from edgeclient.policy.demands import Demands
@@ -96,7 +97,23 @@ async def test_job_that_its_caller_can_never_pay_goes_where_that_is_told(tmp_pat
         assert not bills(sim)
 
 
-@pytest.mark.parametrize("point", ["after plan", "after upload", "before create"])
+async def test_what_a_missing_batch_may_cost_is_held_until_it_tells(tmp_path: Path) -> None:
+    hidden = SimulatorConfig(batch_pace=BatchPace(listed_s=inf))
+    async with Simulator(hidden) as sim, desk(sim, tmp_path, callers=money_for(10), prices=PRICES) as node:
+        sim.faults.add(Fault(kind="close", path="*/batches", method="POST", executed=True, count=1))
+        job_id = await node.accept("a")
+        await node.until(job_id, JobState.UNCERTAIN)
+        await node.told(lambda event: isinstance(event, BatchMissing))
+        assert (0, most_nanos()) == (budget(node).spent_nanos, budget(node).reserved_nanos)
+
+        sim.batches.newest_first()[0].listed_at_s = 0.0
+        job = await node.until(job_id, JobState.SUCCEEDED)
+        await node.told(cleaning)
+        assert job.response is not None
+        assert (job.response.usage.cost_nanos, 0) == (budget(node).spent_nanos, budget(node).reserved_nanos)
+
+
+@pytest.mark.parametrize("point", ["after plan", "after upload", "after hand_over"])
 async def test_restart_that_takes_a_batch_back_holds_nothing_for_it(tmp_path: Path, point: str) -> None:
     power = Power(at=point)
     async with Simulator() as sim:

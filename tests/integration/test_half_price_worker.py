@@ -14,7 +14,6 @@ from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.events import Event, Uplink
 from edgeclient.core.half_price_events import (
     BatchChanged,
-    BatchDoubled,
     BatchFileKept,
     BatchRefused,
     BatchStuck,
@@ -67,7 +66,7 @@ async def released(node: Desk, job_id: str) -> Job:
 @pytest.mark.parametrize("kind", ["close", "tcp_reset", "http_504", "hang"])
 async def test_lost_answer_to_the_order_leads_to_no_second_batch(tmp_path: Path, kind: str) -> None:
     async with Simulator() as sim, desk(sim, tmp_path) as node:
-        sim.faults.add(Fault(kind=kind, path="*/batches", method="POST", executed=kind != "hang", count=1))
+        sim.faults.add(Fault(kind=kind, path="*/batches", method="POST", executed=True, count=1))
         job = await node.until(await node.accept("a"), JobState.SUCCEEDED)
         assert ({"job-a": 1}, 1) == (bills(sim), len(sim.batches.newest_first()))
     assert job.response is not None
@@ -79,22 +78,6 @@ async def test_late_listing_leads_to_no_second_batch(tmp_path: Path) -> None:
         sim.faults.add(Fault(kind="close", path="*/batches", method="POST", executed=True, count=1))
         await node.until(await node.accept("a"), JobState.SUCCEEDED)
         assert ({"job-a": 1}, 1, 0) == (bills(sim), len(sim.batches.newest_first()), node.power.blind)
-
-
-async def test_batch_that_comes_to_light_too_late_is_cancelled_and_told(tmp_path: Path) -> None:
-    power = Power(blind=10_000)
-    async with asyncio.timeout(20), Simulator(MANUAL) as sim, desk(sim, tmp_path, power=power, settle_s=0.5) as node:
-        sim.faults.add(Fault(kind="close", path="*/batches", method="POST", executed=True, count=1))
-        job_id = await node.accept("a")
-        await node.told(is_batch("submitted"))
-        power.blind = 0
-        await node.told(lambda event: isinstance(event, BatchDoubled))
-        second, first = sim.batches.newest_first()
-        await sim.ledger.wait_until(lambda: first.status.value == "cancelling")
-        await sim.batches.finish(second)
-        await sim.batches.finish(first)
-        await node.until(job_id, JobState.SUCCEEDED)
-        assert {job_id: 1} == bills(sim)
 
 
 async def test_line_that_is_refused_fails_and_one_that_is_throttled_waits_for_another_try(tmp_path: Path) -> None:
@@ -186,13 +169,50 @@ async def test_file_that_cannot_be_deleted_is_told_and_tried_again(tmp_path: Pat
 
 async def test_nothing_is_asked_while_the_uplink_is_offline(tmp_path: Path) -> None:
     state = [Uplink.OFFLINE]
-    async with Simulator() as sim, desk(sim, tmp_path, uplink=lambda: state[0]) as node:
+    async with Simulator() as sim, desk(sim, tmp_path, uplink=lambda _: state[0]) as node:
         job_id = await node.accept("a")
         await node.spool.sweep()
         assert [] == list(sim.ledger.entries)
         state[0] = Uplink.ONLINE
         node.worker.uplink_changed(Event())
         await node.until(job_id, JobState.SUCCEEDED)
+
+
+async def test_batch_is_collected_where_it_was_made_while_new_ones_cannot_be(tmp_path: Path) -> None:
+    home = [Uplink.ONLINE]
+
+    def uplink(made: str) -> Uplink:
+        return Uplink.ONLINE if made else home[0]
+
+    async with Simulator(MANUAL) as sim, desk(sim, tmp_path, uplink=uplink) as node:
+        first = await node.accept("a")
+        batch = await only_batch(sim, node)
+        home[0] = Uplink.OFFLINE
+        second = await node.accept("b")
+        await sim.batches.finish(batch)
+        await node.until(first, JobState.SUCCEEDED)
+        assert [batch] == sim.batches.newest_first()
+        assert JobState.QUEUED is (await node.job(second)).state
+
+
+async def test_batch_waits_for_the_way_to_where_it_was_made(tmp_path: Path) -> None:
+    there = [Uplink.ONLINE]
+
+    def uplink(made: str) -> Uplink:
+        return there[0] if made else Uplink.ONLINE
+
+    async with Simulator(MANUAL) as sim, desk(sim, tmp_path, uplink=uplink) as node:
+        job_id = await node.accept("a")
+        batch = await only_batch(sim, node)
+        there[0] = Uplink.OFFLINE
+        await sim.batches.finish(batch)
+        other = await node.accept("b")  # it is ordered, so time enough for a look at the first one has passed
+        await node.told(lambda event: isinstance(event, BatchChanged) and event.batch_id not in ("", batch.id))
+        assert JobState.SUCCEEDED is not (await node.job(job_id)).state
+        there[0] = Uplink.ONLINE
+        node.worker.uplink_changed(Event())
+        await node.until(job_id, JobState.SUCCEEDED)
+        assert JobState.SUCCEEDED is not (await node.job(other)).state
 
 
 @pytest.mark.parametrize(
@@ -267,7 +287,7 @@ async def test_each_road_tells_of_changes_from_the_call_on_and_only_of_its_own_j
     async with (
         asyncio.timeout(20),
         Simulator(MANUAL) as sim,
-        desk(sim, tmp_path, uplink=lambda: Uplink.OFFLINE) as node,
+        desk(sim, tmp_path, uplink=lambda _: Uplink.OFFLINE) as node,
     ):
         feeds = [road.changes() for road in (node.roads.ordinary, node.roads.deferred)]
         await node.accept("now", deferred=False)

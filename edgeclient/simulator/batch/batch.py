@@ -27,6 +27,7 @@ class Batch:
     authorization: str  # of the call that created it; its lines are asked under the same key
     created_at: int
     deadline_s: float  # of the clock of the runner
+    listed_at_s: float = 0.0  # of the same clock: a list shows it from then on
     status: Status = Status.VALIDATING
     reached_at: dict[Status, int] = field(default_factory=dict)
     errors: list[LineError] = field(default_factory=list)

@@ -100,7 +100,7 @@ class BatchesApi:
     def _list(self, request: Request) -> Reply | ApiError:
         asked = parse_qs(request.query)
         try:
-            chosen = [batch.view() for batch in self._runner.newest_first() if _fits(batch, asked)]
+            chosen = [batch.view() for batch in self._runner.listed() if _fits(batch, asked)]
             return json_reply(listing(chosen, asked, usual=PAGE, most=PAGE_MAX))
         except ListingError as error:
             return refuse(str(error))

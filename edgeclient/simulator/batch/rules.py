@@ -51,6 +51,7 @@ class BatchPace:
         validating_s: From the creation to the check of the file.
         line_s: Each line.
         finalizing_s: From the last line to the results.
+        listed_s: From the creation until a list shows it; `inf`: it is hidden until a test sets `Batch.listed_at_s`.
         parallel: Lines at a time.
         time_scale: So many seconds of a batch, completion window included, pass in one second of the clock.
     """
@@ -59,12 +60,13 @@ class BatchPace:
     validating_s: float = 0.0
     line_s: float = 0.0
     finalizing_s: float = 0.0
+    listed_s: float = 0.0
     parallel: int = 8
     time_scale: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a pace, naming the field."""
-        for name in ("validating_s", "line_s", "finalizing_s"):
+        for name in ("validating_s", "line_s", "finalizing_s", "listed_s"):
             if (value := getattr(self, name)) < 0:
                 raise ValueError(f"batch {name} is {value}, must not be negative (0 = no wait)")
         if self.parallel < 1:

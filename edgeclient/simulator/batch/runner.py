@@ -64,6 +64,11 @@ class BatchRunner:
         """All batches."""
         return list(reversed(self._batches.values()))
 
+    def listed(self) -> list[Batch]:
+        """Those that a list shows by now, newest first: the provider's list may be behind."""
+        now_s = self._clock()
+        return [batch for batch in self.newest_first() if batch.listed_at_s <= now_s]
+
     def create(
         self,
         file: StoredFile,
@@ -91,6 +96,7 @@ class BatchRunner:
             authorization=authorization,
             created_at=int(now_s),
             deadline_s=now_s + window_s / self._pace.time_scale,
+            listed_at_s=now_s + self._pace.listed_s / self._pace.time_scale,
         )
         self._batches[batch.id] = batch
         self._changed()

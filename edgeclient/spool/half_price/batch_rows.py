@@ -1,7 +1,8 @@
 """Batches and their lines as rows of the queue's database: functions of a session.
 
 A line is an attempt of a job, with the same fence: id, attempt and epoch. Before the order it is in SENDING, from the
-intent to order on in SUBMITTED, so whoever meets a line in SENDING knows that nothing can have been billed.
+intent to order on in SUBMITTED, so whoever meets a line in SENDING knows that nothing can have been billed. A job that
+is UNCERTAIN stays a line as long as its batch may come to light; whoever sends it again takes the line away first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -156,6 +157,18 @@ def hand_over(session: Session, row: Row) -> None:
     session.let_go(row.attempt_id)
     to = job_after(JobState(row.state), JobEvent.HAND_OVER)
     session.change("hand_over", row, to=to.value, **_fence(row))
+
+
+def jobs_in(session: Session, batch: Batch, state: JobState) -> list[Row]:
+    """Some jobs in this state whose last attempt is a line of it."""
+    return session.rows("jobs_of_batch", batch=batch.name, state=state.value, limit=CHUNK_ROWS)
+
+
+def come_back(session: Session, row: Row) -> None:
+    """The batch of an uncertain job has come to light: its attempt goes on, under the fence of its line."""
+    ((_, attempt_id, epoch),) = session.run("line_of", seq=row.seq)
+    to = job_after(JobState(row.state), JobEvent.COME_BACK)
+    session.change("come_back", row, id=row.id, attempt_id=attempt_id, epoch=epoch, to=to.value, **{"from": row.state})
 
 
 def take_back(session: Session, row: Row) -> None:

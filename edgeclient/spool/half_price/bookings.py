@@ -2,7 +2,8 @@
 
 The order of commits is what keeps a job from being sent twice. Jobs are begun with the plan of their batch; all of them
 are handed over before the order; the order is intended before it leaves. Whatever a crash leaves of the first two was
-certainly not billed, and goes back to those that wait.
+certainly not billed, and goes back to those that wait. What it leaves of the last one may have been, and then the
+resend policy of each job decides, as after any attempt of unknown outcome.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -38,12 +39,14 @@ class Settled:
         job_id: Its job's; "" if that is gone.
         job: The job after it; None if it is nobody's any more.
         answered: What the answer cost.
+        reply: The request and its answer, for who keeps answers.
     """
 
     outcome: str
     job_id: str = ""
     job: Job | None = None
     answered: BatchAnswered | None = None
+    reply: tuple[Call, chat_pb2.ChatResponse] | None = None
 
 
 def deferred_ids(session: Session) -> list[str]:
@@ -146,11 +149,38 @@ def _settle(session: Session, batch: Batch, result: LineResult, finish: FinishAn
         return Settled(outcome="unwanted", job_id=row.id)
     attempt = batch_rows.attempt_of(session, row)
     if result.response is not None:
-        answered = finish(_call(session, row), result.response)
+        call = _call(session, row)
+        answered = finish(call, result.response)
         attempts.succeed(session, attempt, result.response.SerializeToString())
-        return Settled(outcome="succeeded", job_id=row.id, job=_present(session, row), answered=answered)
+        reply = (call, result.response)
+        return Settled(outcome="succeeded", job_id=row.id, job=_present(session, row), answered=answered, reply=reply)
     error = result.error or _silent()
     return _failed(session, attempt, judge(error, row.attempt_count))
+
+
+def doubt(session: Session, batch: Batch, judge: Judge) -> list[Settled]:
+    """Commit for some jobs of a batch that nobody finds that their outcome is not known; none: it is for all.
+
+    Who is not sent again stays a line, for the batch may come to light and answer it.
+    """
+    error = Uncertain(Reason.ERROR_REASON_OUTCOME_UNKNOWN, "its batch was perhaps ordered, and cannot be found")
+    settled = []
+    for row in batch_rows.jobs_in(session, batch, JobState.SUBMITTED):
+        each = _failed(session, batch_rows.attempt_of(session, row), judge(error, row.attempt_count))
+        if each.job is not None and each.job.state is JobState.UNCERTAIN:
+            each = replace(each, outcome="missing")
+        else:
+            session.run("drop_line", seq=row.seq)
+        settled.append(each)
+    return settled
+
+
+def come_back(session: Session, batch: Batch) -> int:
+    """A batch has come to light: go on with some of its jobs that are in doubt; returns how many these were."""
+    rows = batch_rows.jobs_in(session, batch, JobState.UNCERTAIN)
+    for row in rows:
+        batch_rows.come_back(session, row)
+    return len(rows)
 
 
 def rest(session: Session, batch: Batch, what: Rest, why: str) -> list[Settled] | None:
@@ -160,11 +190,18 @@ def rest(session: Session, batch: Batch, what: Rest, why: str) -> list[Settled] 
     for line in some:
         batch_rows.drop_line(session, line)
         row = batch_rows.job_of(session, line)
-        if row is None or row.state != JobState.SUBMITTED.value:
-            settled.append(Settled(outcome="unwanted", job_id=row.id if row is not None else ""))
-            continue
-        settled.append(_failed(session, batch_rows.attempt_of(session, row), _no_result(what, why)))
+        if row is not None and row.state == JobState.SUBMITTED.value:
+            settled.append(_failed(session, batch_rows.attempt_of(session, row), _no_result(what, why)))
+        else:
+            settled.append(_not_under_way(session, line))
     return settled if some else None
+
+
+def _not_under_way(session: Session, line: Line) -> Settled:
+    """Of a job that has ended: in doubt, which it stays, or because nobody wants it any more."""
+    row = session.maybe("job_by_seq", seq=line.seq)
+    in_doubt = row is not None and row.state == JobState.UNCERTAIN.value
+    return Settled(outcome="unknown" if in_doubt else "unwanted", job_id=row.id if row is not None else "")
 
 
 def lose_unbatched(session: Session) -> list[Settled]:
@@ -179,7 +216,8 @@ def _failed(session: Session, attempt: Attempt, failure: Failure) -> Settled:
     if job is None:
         return Settled(outcome="unwanted", job_id=attempt.job.id)
     if job.state in RUNNABLE:
-        return Settled(outcome="returned", job_id=job.id, job=job)
+        outcome = "resent" if failure.error.possibly_billed else "returned"
+        return Settled(outcome=outcome, job_id=job.id, job=job)
     return Settled(outcome="unknown" if failure.error.possibly_billed else "failed", job_id=job.id, job=job)
 
 
@@ -202,7 +240,14 @@ def _line_of(session: Session, batch: Batch, row: Row, attempt_id: str) -> Line 
 
 def _call(session: Session, row: Row) -> Call:
     request = reading.request_of(session, row) or chat_pb2.ChatRequest()
-    return Call(id=row.id, request=request, caller=row.caller, deadline=Deadline(), attempt_count=row.attempt_count)
+    return Call(
+        id=row.id,
+        request=request,
+        caller=row.caller,
+        deadline=Deadline(),
+        attempt_count=row.attempt_count,
+        background=True,
+    )
 
 
 def _present(session: Session, row: Row) -> Job:

@@ -1,9 +1,10 @@
 """The course of a batch at the provider: one step at a time, each safe to be cut off and to be done again.
 
 A step asks the provider something and commits what follows. What fails is tried again after a pause; only the order of
-a batch is never repeated on a hunch. If it is not known whether an order was placed, the provider's listing is asked,
-again and again until well after the order can still be under way, and only then is it placed anew. Should the listing
-have been late all the same, the second batch of the name is found and cancelled.
+a batch is never repeated. If it is not known whether it was placed, the provider's listing is asked. Once the order can
+be under way no longer and the listing still does not show it, the jobs are in doubt, and the resend policy of each
+decides: it is UNCERTAIN, or waits to be sent once more. The listing is asked further, for it may be late. A batch that
+comes to light then answers those that are still in doubt; if there are none it is cancelled.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,9 +15,9 @@ from typing import TypeVar
 from edgeclient.config.half_price_schema import HalfPriceConfig
 from edgeclient.core.errors import CallError, ModelBlocked, Rejected
 from edgeclient.core.half_price import BatchProvider, ProviderBatch
-from edgeclient.core.half_price_events import BatchDoubled, BatchFileKept, BatchRefused, BatchStuck
+from edgeclient.core.half_price_events import BatchCameLate, BatchFileKept, BatchMissing, BatchRefused, BatchStuck
 from edgeclient.core.ports import Observe
-from edgeclient.policy.provider_batch import RESTS, BatchEvent, BatchState, Rest
+from edgeclient.policy.provider_batch import MISSING, RESTS, BatchEvent, BatchState, Rest
 from edgeclient.spool.half_price import batch_rows, bookings
 from edgeclient.spool.half_price.batch_rows import Batch
 from edgeclient.spool.half_price.facts import changed
@@ -111,15 +112,42 @@ class Course:
         return await self._back(batch, live=False), 0.0
 
     async def _look(self, batch: Batch) -> tuple[Batch | None, float]:
-        """Find out whether its order was placed."""
-        asked_ms = await self._spool.operate(_now_ms)
-        found = await self._provider.named(batch.name, file_id=batch.input_file_id)
+        """Find out whether its order was placed. Jobs wait for that no longer than it can be under way."""
+        is_settled = await self._is_past(batch, self._config.settle_s)
+        try:
+            found = await self._provider.named(batch.name, file_id=batch.input_file_id)
+        except CallError:
+            if await self._is_over(batch):
+                return await self._lose(batch), 0.0
+            raise
         if found:
-            return await self._adopt(batch, found)
-        if asked_ms - batch.since_due < self._config.settle_s * 1000:
+            return await self._come_to_light(batch, found[0])
+        if not is_settled:
             return batch, min(self._pause_s(), self._config.settle_s / 2)
-        batch = await self._noted(batch, since_due=asked_ms)
-        return await self._create(batch)
+        if batch.status != MISSING:
+            batch = await self._missed(batch)
+        elif await self._is_over(batch):
+            return await self._lose(batch), 0.0
+        return batch, self._pause_s()
+
+    async def _missed(self, batch: Batch) -> Batch:
+        """Leave its jobs in doubt."""
+        await self._settlement.in_doubt(batch)
+        batch = await self._noted(batch, status=MISSING)
+        self._observe(BatchMissing(batch=batch.name, model=batch.model, line_count=batch.line_count))
+        return batch
+
+    async def _come_to_light(self, batch: Batch, found: ProviderBatch) -> tuple[Batch, float]:
+        """Its order was placed."""
+        while await self._do(bookings.come_back, batch=batch):
+            pass
+        if batch.status == MISSING:
+            wanted = await self._do(batch_rows.wanted, batch=batch)
+            self._observe(
+                BatchCameLate(batch=batch.name, batch_id=found.id, line_count=batch.line_count, wanted_count=wanted)
+            )
+        batch, _ = await self._adopt(batch, found)
+        return batch, 0.0  # it is cancelled at once if nobody waits for it
 
     async def _create(self, batch: Batch) -> tuple[Batch, float]:
         try:
@@ -129,37 +157,27 @@ class Course:
                 self._observe(BatchStuck(batch=batch.name, state="creating", problem=error.summary))
                 return batch, min(self._pause_s(), self._config.settle_s / 2)
             return await self._not_ordered(batch, error)
-        return await self._adopt(batch, [created])
+        return await self._adopt(batch, created)
 
-    async def _adopt(self, batch: Batch, found: list[ProviderBatch]) -> tuple[Batch, float]:
-        first = found[0]
-        batch = await self._moved(batch, BatchEvent.CREATED, batch_id=first.id, status=first.status)
+    async def _adopt(self, batch: Batch, placed: ProviderBatch) -> tuple[Batch, float]:
+        batch = await self._moved(batch, BatchEvent.CREATED, batch_id=placed.id, status=placed.status)
         return batch, self._pause_s()
-
-    async def _cancel_doubles(self, batch: Batch) -> None:
-        """An order that seemed lost, and was placed anew, may come to light late."""
-        for other in await self._provider.named(batch.name, file_id=batch.input_file_id):
-            if other.id != batch.batch_id and other.status not in RESTS and other.status != "cancelling":
-                self._observe(BatchDoubled(batch=batch.name, batch_id=other.id))
-                await self._provider.cancel(other.id)
 
     async def _poll(self, batch: Batch) -> tuple[Batch | None, float]:
         """See how far the provider is; cancel what nobody wants any more."""
         try:
             seen = await self._provider.batch(batch.batch_id)
         except CallError:
-            if await self._is_past(batch, batch.window_h * _HOUR_S + GRACE_S):
+            if await self._is_over(batch):
                 return await self._lose(batch), 0.0
             raise
         if seen.status not in RESTS:
             if seen.status != batch.status:
                 batch = await self._noted(batch, status=seen.status)
-            if await self._is_past(batch, batch.window_h * _HOUR_S + GRACE_S):
+            if await self._is_over(batch):
                 return await self._lose(batch), 0.0
             if seen.status != "cancelling" and not await self._do(batch_rows.wanted, batch=batch):
                 await self._provider.cancel(batch.batch_id)
-            if not await self._is_past(batch, self._config.settle_s):
-                await self._cancel_doubles(batch)
             return batch, self._pause_s()
         if seen.status == "failed":
             self._refused(batch, seen.problem or "it said no more")
@@ -237,6 +255,10 @@ class Course:
         await self._settlement.of_rest(batch, Rest.UNKNOWN, "its batch did not end long after its time")
         self._settlement.over(batch)
         return await self._moved(batch, BatchEvent.LOSE)
+
+    async def _is_over(self, batch: Batch) -> bool:
+        """Nothing will be heard of it any more."""
+        return await self._is_past(batch, batch.window_h * _HOUR_S + GRACE_S)
 
     async def _is_past(self, batch: Batch, allowed_s: float) -> bool:
         now_ms = await self._spool.operate(_now_ms)

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Iterator
 
 from edgeclient.core.errors import reason_name
 from edgeclient.core.events import Event
+from edgeclient.core.half_price import OpenBatches
 from edgeclient.core.half_price_events import BatchChanged, BatchLinesSettled
 from edgeclient.core.job_events import JobFinished
 from edgeclient.core.jobs import TERMINAL, Job, JobState
 from edgeclient.core.ports import Clock
+from edgeclient.policy.provider_batch import MISSING, BatchState
 from edgeclient.spool.half_price.batch_rows import Batch
 from edgeclient.spool.half_price.bookings import Settled
 
@@ -24,6 +26,14 @@ def changed(batch: Batch) -> Event:
         status=batch.status,
         line_count=batch.line_count,
     )
+
+
+def counted(batches: Iterable[Batch]) -> dict[str, OpenBatches]:
+    """How many there are in each state, by its name in lower case; those that are missing are by themselves."""
+    lines: dict[str, list[int]] = {name: [] for name in (*(state.name.lower() for state in BatchState), MISSING)}
+    for batch in batches:
+        lines[MISSING if batch.status == MISSING else batch.state.name.lower()].append(batch.line_count)
+    return {name: OpenBatches(batch_count=len(counts), line_count=sum(counts)) for name, counts in lines.items()}
 
 
 def accounted(settled: Iterable[Settled], *, model: str, clock: Clock) -> Iterator[Event]:

@@ -1,19 +1,22 @@
 """Who waits to go out at half price: a picture kept true by the changes of the queue, and a look at who is new.
 
-A look finds out a job's model and the size of its line. Who does not fit, for whatever reason, goes the ordinary road,
-where it is answered at the full price, or refused as usual.
+A look finds out a job's model and the size of its line, and whether its answer is kept already: then it has it at once.
+Who does not fit, for whatever reason, goes the ordinary road, where it is answered at the full price, or refused as
+usual.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from math import inf
 
 from edgeclient.config.half_price_schema import HalfPriceConfig
-from edgeclient.core.call import Call
+from edgeclient.core.call import Call, Reply
 from edgeclient.core.deadline import Deadline
-from edgeclient.core.half_price import BatchProvider
+from edgeclient.core.errors import Rejected
+from edgeclient.core.half_price import BatchProvider, KeptAnswers
 from edgeclient.core.half_price_events import SentLive
-from edgeclient.core.jobs import RUNNABLE, Job
+from edgeclient.core.jobs import RUNNABLE, Job, JobState
 from edgeclient.core.ports import Clock, Observe
 from edgeclient.policy.half_price import Company as Fellows
 from edgeclient.policy.half_price import grouped, is_served
@@ -39,6 +42,7 @@ class Gathering:
         config: Who goes out and when.
         admit: Sets `Call.model` of a stored request, or raises what it fails with.
         purse: Holds the money of callers.
+        cache: Answers that are kept.
         came: Is called when there is somebody new.
         observe: Takes facts.
         clock: Measures and waits.
@@ -53,6 +57,7 @@ class Gathering:
         config: HalfPriceConfig,
         admit: Admit,
         purse: Purse,
+        cache: KeptAnswers,
         came: Callable[[], None],
         observe: Observe,
         clock: Clock,
@@ -63,6 +68,7 @@ class Gathering:
         self._config = config
         self._admit = admit
         self._purse = purse
+        self._cache = cache
         self._came = came
         self._observe = observe
         self._clock = clock
@@ -137,7 +143,7 @@ class Gathering:
         """The call of a job with a request that the half-price interface can answer."""
         if job.request is None or self._config.mode != "file":
             return None
-        call = Call(id=job.id, request=job.request, caller=job.caller, deadline=Deadline())
+        call = Call(id=job.id, request=job.request, caller=job.caller, deadline=Deadline(), background=True)
         try:
             self._admit(call)
         except Exception:  # noqa: BLE001  its attempt on the ordinary road meets the same, and is told
@@ -148,6 +154,7 @@ class Gathering:
     async def _meet(self) -> None:
         strangers = self._company.strangers()
         unfit: list[str] = []
+        only_kept: list[str] = []
         for begin in range(0, len(strangers), bookings.CHUNK_ROWS):
             chunk = strangers[begin : begin + bookings.CHUNK_ROWS]
             jobs = await self._spool.operate(partial(bookings.requests, job_ids=chunk))
@@ -161,7 +168,20 @@ class Gathering:
                 size_bytes = len(self._provider.line(f"{job.id}.{job.id}", call.request, call.model))
                 demand = self._purse.demand(call)
                 self._company.introduce(job.id, model=call.model.id, size_bytes=size_bytes, demand=demand)
+                try:
+                    kept = await self._cache.look(call)
+                except Rejected:
+                    only_kept.append(job.id)
+                    continue
+                if kept is not None:
+                    await self._give(job, kept)
         await self._send_live(unfit, "model")
+        await self._send_live(only_kept, "cache")
+
+    async def _give(self, job: Job, kept: Reply) -> None:
+        kept.response.id = job.id
+        if await self._spool.give(job.id, kept.response):
+            self._take(replace(job, state=JobState.SUCCEEDED))  # without waiting for the feed, which may be behind
 
     async def _send_live(self, job_ids: list[str], cause: str) -> None:
         if job_ids:
@@ -174,5 +194,5 @@ class Gathering:
         if job.state in RUNNABLE:
             self._company.enter(job)
             self._came()
-        elif self._company.leave(job.id) is not None and job.state in ENDED:
-            self._observe(finished(job, model="", clock=self._clock))
+        elif (left := self._company.leave(job.id)) is not None and job.state in ENDED:
+            self._observe(finished(job, model=left.model, clock=self._clock))

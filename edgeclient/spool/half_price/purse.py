@@ -48,6 +48,8 @@ class Purse:
         """Lines have been accounted for: an answer has its price, a failed line had none, of others nobody knows."""
         held, now_s = self._held.get(batch, {}), self._clock.monotonic_s()
         for line in lines:
+            if line.outcome == "missing":  # its batch may come to light
+                continue
             reservation = held.pop(line.job_id, None)
             if reservation is None:
                 continue

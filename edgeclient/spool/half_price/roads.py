@@ -82,10 +82,11 @@ class _Road:
         self._spool = spool
         self._is_deferred = deferred
         self.accept = roads.accept
+        self.answered = spool.answered
         self.begin = spool.begin
         self.peek = spool.peek
-        self.begun = spool.begun
         self.succeed = spool.succeed
+        self.give = spool.give
         self.fail = spool.fail
         self.forget = spool.forget
         self.park = spool.park

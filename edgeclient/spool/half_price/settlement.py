@@ -1,4 +1,4 @@
-"""What became of the lines of a batch: committed, told, and settled with the money of their callers.
+"""What became of the lines of a batch: committed, told, kept, and settled with the money of their callers.
 
 Each may be done again: lines that were accounted for before are left out.
 """
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from itertools import count
 
-from edgeclient.core.half_price import HalfPrice, LineResult
+from edgeclient.core.half_price import HalfPrice, KeptAnswers, LineResult
 from edgeclient.core.ports import Clock, Observe
 from edgeclient.policy.provider_batch import Rest
 from edgeclient.spool.half_price import batch_rows, bookings
@@ -26,6 +26,7 @@ class Settlement:
         half_price: The provider.
         judge: See `bookings`.
         purse: Holds the money of callers.
+        cache: Keeps answers.
         observe: Takes facts.
         clock: Tells the age of jobs.
     """
@@ -37,6 +38,7 @@ class Settlement:
         half_price: HalfPrice,
         judge: Judge,
         purse: Purse,
+        cache: KeptAnswers,
         observe: Observe,
         clock: Clock,
     ) -> None:
@@ -46,6 +48,7 @@ class Settlement:
         self._finish = half_price.finish
         self._judge = judge
         self._purse = purse
+        self._cache = cache
         self._observe = observe
         self._clock = clock
 
@@ -58,6 +61,16 @@ class Settlement:
         async for chunk in _in_chunks(self._provider.results(file_id, self._model_of(batch.model))):
             step = partial(bookings.settle, batch=batch, results=chunk, finish=self._finish, judge=self._judge)
             self._told(batch, await self._spool.operate(step))
+
+    async def in_doubt(self, batch: Batch) -> None:
+        """Nobody finds the batch: each of its jobs is UNCERTAIN, or sent again if its resend policy permits that.
+
+        Raises:
+            CallError: The storage failed.
+        """
+        step = partial(bookings.doubt, batch=batch, judge=self._judge)
+        while settled := await self._spool.operate(step):
+            self._told(batch, settled)
 
     async def of_rest(self, batch: Batch, what: Rest, why: str) -> None:
         """Account for the lines of which no result tells.
@@ -79,6 +92,9 @@ class Settlement:
 
     def _told(self, batch: Batch, settled: list[Settled]) -> None:
         self._purse.settle(batch.name, settled)
+        for call, response in (each.reply for each in settled if each.reply is not None):
+            call.model = self._model_of(batch.model)
+            self._cache.keep(call, response)
         for fact in accounted(settled, model=batch.model, clock=self._clock):
             self._observe(fact)
 

@@ -1,8 +1,9 @@
 """Sends jobs in batches at half price: collects company, orders, polls, collects answers.
 
 One thing at a time: nobody is in a hurry here, and a batch more or less in parallel changes nothing for a provider that
-takes a day. While the uplink is offline nothing is asked; after a restart the provider is asked at once. What fails is
-tried again after a pause that doubles. A step that failed may have committed or not, so what is stored is read anew.
+takes a day. While the way to where a batch was made is offline nothing is asked there, whatever other targets can be
+reached; after a restart the provider is asked at once. What fails is tried again after a pause that doubles. A step
+that failed may have committed or not, so what is stored is read anew.
 
 With another mode than `file` no new batches are made, and those that there are come to their end.
 """
@@ -18,7 +19,7 @@ from edgeclient.config.spool_schema import SpoolConfig
 from edgeclient.core.companion import companion
 from edgeclient.core.errors import STORAGE_FAILED, CallError
 from edgeclient.core.events import Event, Uplink
-from edgeclient.core.half_price import HalfPrice
+from edgeclient.core.half_price import HalfPrice, KeptAnswers, OpenBatches
 from edgeclient.core.half_price_events import BatchStuck
 from edgeclient.core.identifiers import new_identifier
 from edgeclient.core.jobs import Attempt
@@ -31,7 +32,7 @@ from edgeclient.spool.attempts import Failure
 from edgeclient.spool.half_price import batch_rows, bookings
 from edgeclient.spool.half_price.batch_rows import Batch
 from edgeclient.spool.half_price.course import NAME_BEGIN, Course
-from edgeclient.spool.half_price.facts import accounted, changed
+from edgeclient.spool.half_price.facts import accounted, changed, counted
 from edgeclient.spool.half_price.gathering import Gathering
 from edgeclient.spool.half_price.purse import Purse
 from edgeclient.spool.half_price.roads import Roads
@@ -54,7 +55,9 @@ class HalfPriceWorker:
         spool_config: Attempts and pauses of jobs.
         admit: Sets `Call.model` of a stored request, or raises what it fails with.
         purse: Holds the money of callers.
-        uplink: State of the way to the provider; `uplink_changed` is to be called when it changes.
+        cache: Answers that are kept.
+        uplink: State of the way to where the batch, or file, with an id was made, and of "" to where new ones are;
+            `uplink_changed` is to be called when it changes.
         observe: Takes facts.
         clock: Measures and waits.
         rng: Draws jitter.
@@ -70,7 +73,8 @@ class HalfPriceWorker:
         spool_config: SpoolConfig,
         admit: Admit,
         purse: Purse,
-        uplink: Callable[[], Uplink],
+        cache: KeptAnswers,
+        uplink: Callable[[str], Uplink],
         observe: Observe,
         clock: Clock,
         rng: Random,
@@ -85,7 +89,7 @@ class HalfPriceWorker:
         self._clock, self._rng = clock, rng
         self._backoff = Backoff(initial_s=min(config.poll_s, _LONGEST_PAUSE_S), max_s=_LONGEST_PAUSE_S)
         settlement = Settlement(
-            spool, half_price=half_price, judge=self._judged, purse=purse, observe=observe, clock=clock
+            spool, half_price=half_price, judge=self._judged, purse=purse, cache=cache, observe=observe, clock=clock
         )
         files = self._provider
         self._course = Course(
@@ -99,6 +103,7 @@ class HalfPriceWorker:
             config=config,
             admit=admit,
             purse=purse,
+            cache=cache,
             came=self._wake.set,
             observe=observe,
             clock=clock,
@@ -111,6 +116,10 @@ class HalfPriceWorker:
 
     def __repr__(self) -> str:
         return f"<HalfPriceWorker {len(self._gathering)} jobs wait, {len(self._batches)} batches>"
+
+    def open_batches(self) -> dict[str, OpenBatches]:
+        """Counts of the batches that are not over, from memory; see `facts.counted`."""
+        return counted(batch for batch, _ in self._batches.values())
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -144,9 +153,9 @@ class HalfPriceWorker:
     async def _round(self) -> float:
         """Do what is due; returns when something may be."""
         try:
-            while self._is_open and (name := await self._due()) is not None:
+            while not self._stopped and (name := await self._due()) is not None:
                 await self._step(name)
-            plan_s = await self._plan() if self._is_open else inf
+            plan_s = await self._plan() if self._may_order else inf
         except CallError as error:
             self._stale = True
             self._observe(BatchStuck(batch="", state="", problem=error.summary))
@@ -155,20 +164,25 @@ class HalfPriceWorker:
             self._stale = True
             self._observe(defect("", "half price", error))
             return self._clock.monotonic_s() + _LONGEST_PAUSE_S
-        if not self._is_open:
+        if self._stopped:
             return inf
-        return min([plan_s, *(due_s for _, due_s in self._batches.values())])
+        return min([plan_s, *(due_s for batch, due_s in self._batches.values() if self._reaches(batch))])
 
     @property
-    def _is_open(self) -> bool:
-        return not self._stopped and self._uplink() is not Uplink.OFFLINE
+    def _may_order(self) -> bool:
+        return not self._stopped and self._uplink("") is not Uplink.OFFLINE
+
+    def _reaches(self, batch: Batch) -> bool:
+        """The way to where it was made is not known to be lost."""
+        return self._uplink(batch.batch_id or batch.input_file_id) is not Uplink.OFFLINE
 
     async def _due(self) -> str | None:
         """The next batch whose step is due."""
         if self._stale:
             await self._load()
         now_s = self._clock.monotonic_s()
-        return next((name for name, (_, due_s) in self._batches.items() if due_s <= now_s), None)
+        due = ((name, batch) for name, (batch, due_s) in self._batches.items() if due_s <= now_s)
+        return next((name for name, batch in due if self._reaches(batch)), None)
 
     async def _load(self) -> None:
         known = self._batches
@@ -212,7 +226,7 @@ class HalfPriceWorker:
             return self._order_at_s
         ready, due_s = await self._gathering.ready()
         for fellows in ready:
-            if not self._is_open or self._clock.monotonic_s() < self._order_at_s:
+            if not self._may_order or self._clock.monotonic_s() < self._order_at_s:
                 break
             await self._order(fellows)
         return self._clock.monotonic_s() if ready else due_s

@@ -63,6 +63,19 @@ UPDATE job SET state = :to, revision = :revision
 WHERE id = :id AND attempt_id = :attempt_id AND epoch = :epoch AND state = :from
 RETURNING *;
 
+-- name: jobs_of_batch
+-- Jobs in a state that are lines of a batch, and were sent with nothing else since.
+SELECT job.* FROM batch_line JOIN job USING (seq)
+WHERE batch_line.name = :batch AND job.state = :state AND job.attempt_id IN ('', batch_line.attempt_id)
+ORDER BY seq LIMIT :limit;
+
+-- name: come_back
+-- The attempt that was in doubt goes on.
+UPDATE job
+SET state = :to, revision = :revision, attempt_id = :attempt_id, epoch = :epoch, end_ms = 0, purge_due = 0
+WHERE id = :id AND attempt_id = '' AND state = :from
+RETURNING *;
+
 -- name: wanted_lines
 -- How many answers of a batch anybody still wants.
 SELECT count(*) FROM batch_line JOIN job USING (seq)

@@ -73,7 +73,7 @@ RETURNING *;
 UPDATE job SET cancel_requested = 1, revision = :revision WHERE id = :id AND state = :from RETURNING *;
 
 -- name: end_unsent
--- Expired, cancelled or spoilt while no attempt was under way.
+-- Given, expired, cancelled or spoilt while no attempt was under way.
 UPDATE job
 SET state = :to, revision = :revision, attempt_due = 0, end_ms = :end_ms, purge_due = :purge_due,
     size_bytes = (SELECT coalesce(sum(length(sealed)), 0) FROM content WHERE content.seq = job.seq)

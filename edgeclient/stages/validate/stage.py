@@ -38,7 +38,7 @@ class Validate:
         config: What callers may ask.
         callers: What each caller may do; None: everything.
         durable: The node has a durable queue.
-        cached: The node has a cache, which a live call may rely on.
+        cached: The node has a cache.
         expand: Writes out templates; None: there are none.
     """
 
@@ -69,21 +69,17 @@ class Validate:
         Raises:
             Rejected: The request is wrong, the model is not known, or only a cached answer would do.
         """
-        self._admit(call, may_be_cached=self._cached)
+        self.admit(call)
         return await forward(call)
 
     def admit(self, call: Call) -> None:
-        """Decide about a request that is stored, or is going to be; no cache is asked for it."""
-        self._admit(call, may_be_cached=False)
+        """Decide about a request, also one that is stored, or is going to be.
 
-    def permits(self, call: Call, model: ModelSpec) -> bool:
-        """Whether a call that has passed may be answered by this model: it is open to the caller, and can do it."""
-        is_open = self._callers.rules(call.caller).may_ask(model.id)
-        return is_open and not violations(call.request, model, self._rules).count
-
-    def _admit(self, call: Call, *, may_be_cached: bool) -> None:
+        Raises:
+            Rejected: As a call of it.
+        """
         if not call.request.template and not call.request.variables:
-            self._check(call, may_be_cached=may_be_cached)
+            self._check(call)
             return
         asked = call.request
         found = template_violations(asked, self._rules)
@@ -95,11 +91,16 @@ class Validate:
         expanded = self._expand(asked)
         call.asked, call.request = asked, expanded.request
         try:
-            self._check(call, may_be_cached=may_be_cached)
+            self._check(call)
         except Rejected as error:
             raise _in_terms_of(error, asked.template, expanded.ahead_count) from None
 
-    def _check(self, call: Call, *, may_be_cached: bool) -> None:
+    def permits(self, call: Call, model: ModelSpec) -> bool:
+        """Whether a call that has passed may be answered by this model: it is open to the caller, and can do it."""
+        is_open = self._callers.rules(call.caller).may_ask(model.id)
+        return is_open and not violations(call.request, model, self._rules).count
+
+    def _check(self, call: Call) -> None:
         request = call.request
         if len(request.model) > MOST_MODEL_NAME:  # looking for names like it would take long
             found = violations(request, None, self._rules)
@@ -111,10 +112,10 @@ class Validate:
         found = violations(request, model, self._rules)
         if found.count:
             raise _invalid(found.listed, found.count)
-        if request.cache_policy == chat_pb2.CACHE_POLICY_ONLY and not may_be_cached:
+        if request.cache_policy == chat_pb2.CACHE_POLICY_ONLY and not self._cached:
             raise Rejected(
                 error_pb2.ERROR_REASON_CACHE_MISS,
-                "cache_policy: no cache is asked here, so CACHE_POLICY_ONLY finds nothing; choose another policy",
+                "cache_policy: this node has no cache, so CACHE_POLICY_ONLY finds nothing; choose another policy",
             )
         caller = self._callers.rules(call.caller)
         if not caller.may_ask(model.id):

@@ -76,6 +76,16 @@ def test_who_wants_outdated_answers_in_an_outage_has_its_answers_kept(policy: st
 
 
 @pytest.mark.parametrize(
+    ("policy", "plan"),
+    [("UNSPECIFIED", CachePlan()), ("USE", BOTH), ("REFRESH", CachePlan(write=True)), ("BYPASS", CachePlan())],
+)
+def test_stored_job_waits_for_the_way_instead_of_taking_what_is_outdated(policy: str, plan: CachePlan) -> None:
+    asked = request(policy, offline_policy=chat_pb2.OFFLINE_POLICY_STALE)
+
+    assert plan == cache_plan(asked, default=REPRODUCIBLE, stored=True)
+
+
+@pytest.mark.parametrize(
     ("fields", "expected"),
     [
         ({}, False),

@@ -32,6 +32,7 @@ TOO_LONG = Throttled(Reason.ERROR_REASON_DISPATCH_FULL, "its turn would come lat
 LATE = OutOfTime(Reason.ERROR_REASON_DEADLINE, "late")
 STOP = Stopping(Reason.ERROR_REASON_SHUTTING_DOWN, "stop", retry_after_s=1.0)
 NO_WAY = Unavailable(Reason.ERROR_REASON_UPLINK_OFFLINE, "no way")
+ALL_PAUSE = Throttled(Reason.ERROR_REASON_UPSTREAM_RATE_LIMITED, "all targets pause", retry_after_s=40.0)
 ALL_REST = Unavailable(Reason.ERROR_REASON_UPSTREAM_UNAVAILABLE, "all targets rest", retry_after_s=40.0)
 TOO_LARGE = Rejected(Reason.ERROR_REASON_REQUEST_TOO_LARGE, "never fits")
 WRONG_KEY = Blocked(Reason.ERROR_REASON_UPSTREAM_CREDENTIALS, "wrong key")
@@ -286,7 +287,7 @@ async def test_job_that_is_cancelled_while_its_turn_is_stored_is_not_sent() -> N
 
 @pytest.mark.parametrize(
     ("refusal", "back_after_s"),
-    [(FULL, 0.5), (TOO_LONG, 5002.0), (LATE, 2.0), (STOP, 3.0), (NO_WAY, 2.0), (ALL_REST, 42.0)],
+    [(FULL, 0.5), (TOO_LONG, 5002.0), (LATE, 2.0), (STOP, 3.0), (NO_WAY, 2.0), (ALL_REST, 42.0), (ALL_PAUSE, 42.0)],
     ids=lambda value: getattr(value, "message", str(value)),
 )
 async def test_job_that_was_refused_before_its_turn_waits_on_without_a_commit(
@@ -311,7 +312,7 @@ async def test_job_that_was_refused_before_its_turn_waits_on_without_a_commit(
 
 @pytest.mark.parametrize(
     ("refusal", "asked"),
-    [(FULL, []), (ALL_REST, []), (TOO_LONG, ["job-2"]), (LATE, ["job-2"])],
+    [(FULL, []), (ALL_REST, []), (ALL_PAUSE, []), (TOO_LONG, ["job-2"]), (LATE, ["job-2"])],
     ids=lambda value: getattr(value, "message", ""),
 )
 async def test_refusal_that_concerns_all_lets_the_others_wait_as_well(refusal: CallError, asked: list[str]) -> None:

@@ -96,3 +96,14 @@ def test_batch_of_before_a_restart_holds_nothing() -> None:
     wallet.purse.forget("older")
 
     assert (0, 3 * NANOS) == wallet.state()
+
+
+def test_line_of_a_missing_batch_stays_held_and_one_that_is_sent_again_counts_by_its_estimate() -> None:
+    wallet = Wallet()
+    lines = [Settled(outcome="missing", job_id="a"), Settled(outcome="resent", job_id="b")]
+
+    wallet.purse.settle("batch", lines)
+    assert (NANOS, 2 * NANOS) == wallet.state()
+
+    wallet.purse.settle("batch", [Settled(outcome="succeeded", job_id="a", answered=answered(NANOS // 4))])
+    assert (NANOS + NANOS // 4, NANOS) == wallet.state()

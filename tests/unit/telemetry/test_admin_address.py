@@ -1,5 +1,4 @@
 import errno
-import os
 import socket
 
 import pytest
@@ -20,7 +19,7 @@ from edgeclient.telemetry.admin import _sentence
             socket.gaierror(socket.EAI_NONAME, ""),
             "a:1 names a host that cannot be resolved; write an address of this machine",
         ),
-        (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "a:1 cannot be opened: Too many open files"),
+        (OSError(errno.EIO, "as the system says it"), "a:1 cannot be opened: as the system says it"),
     ],
 )
 def test_reason_why_a_port_stays_shut_says_what_would_be_right(error: OSError, sentence: str) -> None:

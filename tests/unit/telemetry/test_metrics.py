@@ -20,6 +20,7 @@ from edgeclient.core.events import (
     Uplink,
     UplinkChanged,
 )
+from edgeclient.core.half_price import OpenBatches
 from edgeclient.core.jobs import JobState, SpoolStats
 from edgeclient.core.node_events import CertificateUnreadable, NodeDraining, NodeStarted
 from edgeclient.core.quota_events import BatchAnswered
@@ -93,6 +94,7 @@ def everything(metrics: Metrics) -> Metrics:
             upstream_in_flight=lambda: {"dashscope": 2},
             certificate_expires_at_s=lambda: 1_900_000_000,
             spool=lambda: SpoolStats(by_state={JobState.QUEUED: 2}, accepted_total=5, purged_total=3),
+            half_price=lambda: {"submitted": OpenBatches(batch_count=1, line_count=5)},
             cache=lambda: CacheStats(stores={"memory": StoreStats(entries=1)}),
             quota=quota_view,
             dispatch=lambda: [DispatchView(target="dashscope", width=50, waiting={"low": 3})],
@@ -134,6 +136,8 @@ OWN = {
     "edgeclient_half_price_batches",
     "edgeclient_half_price_failures",
     "edgeclient_half_price_lines",
+    "edgeclient_half_price_open_batches",
+    "edgeclient_half_price_open_lines",
     "edgeclient_half_price_saved_cost",
     "edgeclient_half_price_sent_live",
     "edgeclient_limit_refusals",
