@@ -138,6 +138,7 @@ class Http2Connection(asyncio.Protocol):
         if body:
             self._unsent[number] = stream
         self._plan_flush()
+        self.pulse.sent()
         on_sent()
         try:
             await stream.head()

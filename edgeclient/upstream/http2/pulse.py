@@ -1,12 +1,17 @@
 """Whether the other end of a connection is alive: what was heard of it, and pings where nothing was.
 
-Any byte counts as a sign of life, so a connection in use costs no ping. Who has to know about this very moment asks for
-the answer to a ping of its own, because bytes may have been under way for a while.
+Any byte counts as a sign of life, so a connection in use costs no ping, but one: a request that has met silence for two
+seconds sends one, so that a way that is gone is found out then and not when the next ping is due. Who has to know about
+this very moment asks for the answer to a ping of its own, because bytes may have been under way for a while.
 """
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+_CONFIRM_S: Final = 2.0  # above the round trip of a poor radio link
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +53,7 @@ class Pulse:
         "_ping_s",
         "_pings",
         "_pong",
+        "_sent_s",
         "_timer",
         "_upkeep",
         "_used_s",
@@ -70,7 +76,7 @@ class Pulse:
         self._on_dead = on_dead
         self._on_idle = on_idle
         self._in_use = in_use
-        self._ping_s = 0.0
+        self._ping_s = self._sent_s = 0.0
         self._pings = self._asked = 0
         self._pong: asyncio.Future[bool] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -78,7 +84,7 @@ class Pulse:
     def begin(self) -> None:
         """The connection stands."""
         self.heard_s = self._used_s = self._loop.time()
-        self._timer = self._loop.call_at(self.heard_s + self._upkeep.keepalive_s, self._look)
+        self._look_at(self.heard_s + self._upkeep.keepalive_s)
 
     def end(self) -> None:
         """The connection is gone."""
@@ -94,6 +100,12 @@ class Pulse:
         """The answer to a ping has come."""
         if number >= self._asked:
             self._tell(answers=True)
+
+    def sent(self) -> None:
+        """A request leaves."""
+        self._sent_s = self._loop.time()
+        if self._timer is not None and self._timer.when() > self._sent_s + _CONFIRM_S:
+            self._look_at(self._sent_s + _CONFIRM_S)
 
     def used(self) -> None:
         """A request has ended."""
@@ -129,16 +141,25 @@ class Pulse:
 
     def _look(self) -> None:
         now_s = self._loop.time()
-        upkeep = self._upkeep
         if self._ping_s > self.heard_s:
-            self._on_dead()
+            dead_s = self._ping_s + self._upkeep.keepalive_timeout_s
+            if now_s >= dead_s:
+                self._on_dead()
+            else:
+                self._look_at(dead_s)
             return
-        if not self._in_use() and now_s - self._used_s >= upkeep.idle_timeout_s:
+        if not self._in_use() and now_s - self._used_s >= self._upkeep.idle_timeout_s:
             self._on_idle()
             return
-        next_s = self.heard_s + upkeep.keepalive_s
-        if next_s <= now_s:
+        confirm_s = self._sent_s + _CONFIRM_S if self._sent_s > self.heard_s else inf
+        ping_s = min(self.heard_s + self._upkeep.keepalive_s, confirm_s)
+        if now_s >= ping_s:
             self._ping_s = now_s
             self._send()
-            next_s = now_s + upkeep.keepalive_timeout_s
-        self._timer = self._loop.call_at(next_s, self._look)
+            ping_s = now_s + self._upkeep.keepalive_timeout_s
+        self._look_at(ping_s)
+
+    def _look_at(self, when_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when_s, self._look)

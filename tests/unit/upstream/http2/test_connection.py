@@ -9,6 +9,7 @@ from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 from h2_peer import Peer
 
+from edgeclient.upstream.http2 import pulse as pulses
 from edgeclient.upstream.http2.connection import Http2Connection
 from edgeclient.upstream.http2.pulse import Upkeep
 from edgeclient.upstream.http2.stream import Http2Stream, NotProcessed
@@ -326,6 +327,35 @@ async def test_connection_that_does_not_answer_its_ping_is_dead() -> None:
         await asking
     assert client.connection.is_lost
     assert "aborted" == client.peer.wire.ended
+
+
+async def test_request_that_meets_silence_asks_long_before_a_ping_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulses, "_CONFIRM_S", 0.02)
+    client = Client(Upkeep(keepalive_s=300.0, keepalive_timeout_s=0.02, idle_timeout_s=300.0))
+    client.peer.settle(streams=100)
+    asking = await client.ask()
+
+    with pytest.raises(httpx.ReadError, match="keep-alive timed out"):
+        await asking
+    await client.peer.hear()
+    assert 1 == client.peer.pings
+
+
+async def test_request_that_is_heard_of_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulses, "_CONFIRM_S", 0.02)
+    client = Client(Upkeep(keepalive_s=300.0, keepalive_timeout_s=0.02, idle_timeout_s=300.0))
+    client.peer.settle(streams=100)
+    asking = await client.ask()
+    await client.peer.hear()
+    client.peer.answer(1, b"a piece", end=False)
+    stream = await asking
+    assert b"a piece" == await stream.read()
+    await asyncio.wait([asyncio.ensure_future(stream.read())], timeout=0.1)  # a long while, as such things go
+    await client.peer.hear()
+
+    assert 0 == client.peer.pings
+    assert client.connection.is_open
+    client.connection.close("the test is over")
 
 
 async def test_connection_that_nobody_uses_is_closed() -> None:
