@@ -47,6 +47,11 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     await reader.read()
 
 
+async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(100)
+    writer.close()
+
+
 async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """A plain web server: answers whatever comes with 400."""
     await reader.read(100)
@@ -173,6 +178,15 @@ async def test_plain_http1_at_the_other_end() -> None:
 
     assert isinstance(error, Blocked)
     assert "does not speak HTTP/2; set upstream.http1 = true" in error.message
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_peer_that_hangs_up_at_once_is_unavailable_and_not_told_to_speak_another_protocol(scheme: str) -> None:
+    async with listening(hang_up) as port, UpstreamEnd(base_url=f"{scheme}://127.0.0.1:{port}/v1") as end:
+        error = await end.fails()
+
+    assert isinstance(error, Unavailable)
+    assert "HTTP/2" not in error.message
 
 
 async def test_peer_that_ends_the_handshake_for_lack_of_http2() -> None:

@@ -43,6 +43,8 @@ class Http2Connection(asyncio.Protocol):
     Attributes:
         pulse: Whether the peer is alive.
         is_lost: Nothing goes over it any more.
+        is_foreign: The peer speaks something else than HTTP/2.
+        ending: Why it takes no more requests; "": it does.
     """
 
     def __init__(self, upkeep: Upkeep, *, on_stream_limit: Callable[[int], None]) -> None:
@@ -59,28 +61,30 @@ class Http2Connection(asyncio.Protocol):
         self._streams: dict[int, Http2Stream] = {}
         self._unsent: dict[int, Http2Stream] = {}
         self.is_lost = False
-        self._ending = ""
+        self.is_foreign = False
+        self.ending = ""
         self._paused = False
         self._flush_planned = False
         self._loop = asyncio.get_running_loop()
-        self._settled: asyncio.Future[bool] = self._loop.create_future()
+        self._settled = asyncio.Event()
         self._transport: asyncio.Transport
 
     def __repr__(self) -> str:
-        state = "lost" if self.is_lost else self._ending or "open"
+        state = "lost" if self.is_lost else self.ending or "open"
         return f"<Http2Connection {state}, {len(self._streams)} streams, {self._places!r}>"
 
     @property
     def is_open(self) -> bool:
         """It takes new requests."""
-        return not self._ending
+        return not self.ending
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send our SETTINGS, if the peer has chosen HTTP/2."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own classes do not inherit from it
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != ALPN_ID:
-            self._die(httpx.ConnectError("no application protocol: the peer does not choose HTTP/2"))
+            self.is_foreign = True
+            self._die(httpx.ConnectError("the peer chooses another protocol"))
             return
         self._h2.begin()
         self._flush()
@@ -92,6 +96,7 @@ class Http2Connection(asyncio.Protocol):
         try:
             events = self._h2.take(data)
         except H2Error as error:
+            self.is_foreign = not self._settled.is_set()
             self._write()
             self._die(httpx.RemoteProtocolError(f"the peer breaks HTTP/2: {error}"))
             return
@@ -132,7 +137,7 @@ class Http2Connection(asyncio.Protocol):
         except NoAvailableStreamIDError:
             self.retire("its ids are used up")
         if not self.is_open:
-            raise NotSent(f"not sent: {self._ending}")
+            raise NotSent(f"not sent: {self.ending}")
         self._h2.send_headers(number, fields, end_stream=not body)
         stream = self._streams[number] = Http2Stream(self, number, body)
         if body:
@@ -147,14 +152,14 @@ class Http2Connection(asyncio.Protocol):
             raise
         return stream
 
-    async def speaks(self) -> bool:
-        """Whether the peer speaks HTTP/2: returns when its SETTINGS have come, or never will."""
-        return await asyncio.shield(self._settled)
+    async def settled(self) -> None:
+        """Return when the peer's SETTINGS have come, or never will."""
+        await self._settled.wait()
 
     def retire(self, why: str) -> None:
         """Take no more requests; those in progress go on to their end, and the connection closes with the last one."""
-        if not self._ending:
-            self._ending = why
+        if not self.ending:
+            self.ending = why
             self._places.wake_all()
             self._close_if_done()
 
@@ -210,8 +215,7 @@ class Http2Connection(asyncio.Protocol):
             stream.add(event.data or b"", event.flow_controlled_length or 0)
 
     def _on_settings(self) -> None:
-        if not self._settled.done():
-            self._settled.set_result(True)
+        self._settled.set()
         limit = self._places.limit = self._h2.remote_settings.max_concurrent_streams
         self._on_stream_limit(limit)
         self._places.wake(limit - len(self._streams))
@@ -228,7 +232,7 @@ class Http2Connection(asyncio.Protocol):
     def _on_goaway(self, event: ConnectionTerminated) -> None:
         code = code_name(event.error_code)
         last = event.last_stream_id or 0
-        self._ending = self._ending or f"the peer ends the connection ({code})"
+        self.ending = self.ending or f"the peer ends the connection ({code})"
         for number in [each for each in self._streams if each > last]:
             self._end(number, NotProcessed(f"not processed: the peer ends the connection ({code})"))
         self._places.wake_all()
@@ -241,8 +245,8 @@ class Http2Connection(asyncio.Protocol):
         self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if self._ending and not self._streams and not self.is_lost:
-            self.close(self._ending)
+        if self.ending and not self._streams and not self.is_lost:
+            self.close(self.ending)
 
     def _plan_flush(self) -> None:
         if not self._flush_planned:
@@ -280,10 +284,9 @@ class Http2Connection(asyncio.Protocol):
         if self.is_lost:
             return
         self.is_lost = True
-        self._ending = self._ending or str(error)
+        self.ending = self.ending or str(error)
         self.pulse.end()
-        if not self._settled.done():
-            self._settled.set_result(False)
+        self._settled.set()
         streams, self._streams = self._streams, {}
         self._unsent.clear()
         for stream in streams.values():

@@ -151,9 +151,12 @@ class Http2Engine(httpx.AsyncBaseTransport):
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 connection = await dial(self._way, self._new)
-                speaks = connection.is_open if self._way.tls is not None else await connection.speaks()
-            if not speaks:
-                return NoHttp2("no application protocol: the peer does not choose HTTP/2")
+                if self._way.tls is None:  # with TLS, ALPN has said what the peer speaks
+                    await connection.settled()
+            if connection.is_foreign:
+                return NoHttp2("no application protocol: the peer does not speak HTTP/2")
+            if not connection.is_open:
+                return httpx.ConnectError(connection.ending)
             if self._current is not None:
                 self._retire(self._current, "another one has taken its place")
             self._current = connection

@@ -232,7 +232,8 @@ async def test_peer_that_does_not_speak_the_protocol_is_left(*, settled: bool) -
 
     with pytest.raises(httpx.RemoteProtocolError, match="breaks HTTP/2" if settled else "no application protocol"):
         await asking
-    assert settled == await client.connection.speaks()
+    await client.connection.settled()
+    assert settled != client.connection.is_foreign
     assert "aborted" == client.peer.wire.ended
 
 
