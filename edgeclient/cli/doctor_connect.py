@@ -197,8 +197,9 @@ def _problem(error: Exception) -> tuple[str, str]:
     if isinstance(error, TimeoutError):
         return "silent", ""
     if isinstance(error, ssl.SSLError):
-        words = error.reason or type(error).__name__
-        return ("not_tls" if any(each in words for each in _NO_TLS) else "broken_off"), words
+        words = error.reason or error.strerror or type(error).__name__  # no reason: a library newer than Python's table
+        symbol = words.upper().replace(" ", "_")
+        return ("not_tls" if any(each in symbol for each in _NO_TLS) else "broken_off"), words
     return "broken_off", getattr(error, "strerror", None) or type(error).__name__
 
 
