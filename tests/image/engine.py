@@ -2,6 +2,9 @@
 
 Isolation is chroot and the network the machine's own, so that it works inside of a container too; the file is taken as
 it stands. The engine keeps the layers, so a second build repeats only what comes after a change.
+
+The base is a stand-in (`base`), unless IMAGE_BASE names another image, such as
+docker.io/library/python:3.13-alpine3.23, that the engine has in its store or can pull.
 """
 
 import contextlib
@@ -16,7 +19,8 @@ from typing import Any
 from image.base import base_tree, cache_folder, compiler_tree, recipe
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOLS = ("buildah", "podman", "runc", "apt-get", "dpkg-deb")
+GIVEN_BASE = os.environ.get("IMAGE_BASE", "")
+TOOLS = ("buildah", "podman", "runc", *(() if GIVEN_BASE else ("apt-get", "dpkg-deb")))
 _IMAGE = "localhost/edgeclient:test"
 _PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 _GUARD_S = 900.0
@@ -51,18 +55,16 @@ class Engine:
         return f"namespaces of its own are refused here: {tried.stderr.strip()}" if tried.returncode else ""
 
     def build(self, architecture: str = "amd64") -> str:
-        """The image of the daemon, from the stand-in; returns its id.
+        """The image of the daemon; returns its id.
 
         Raises:
             EngineError: A step failed.
-            subprocess.CalledProcessError: The packages of the base cannot be had.
+            subprocess.CalledProcessError: The packages of the stand-in cannot be had.
         """
-        compiler = compiler_tree(architecture)
-        base = self._base(architecture)
-        options = ["--isolation=chroot", "--layers", "--network=host", "--format=docker", f"--build-arg=BASE={base}"]
-        volumes = [f"--volume={compiler}:/standin/compiler:ro", *self._pip_settings()]
+        base = [f"--build-arg=BASE={GIVEN_BASE}"] if GIVEN_BASE else self._stand_in(architecture)
+        options = ["--isolation=chroot", "--layers", "--network=host", "--format=docker", *self._pip_settings()]
         file = ROOT / "Dockerfile.alpine"
-        out = self._run("buildah", "bud", *options, *volumes, f"--tag={_IMAGE}", f"--file={file}", str(ROOT))
+        out = self._run("buildah", "bud", *options, *base, f"--tag={_IMAGE}", f"--file={file}", str(ROOT))
         return out.splitlines()[-1]
 
     def described(self, image: str) -> dict[str, Any]:
@@ -87,10 +89,14 @@ class Engine:
         """A command of podman."""
         return ["podman", *self._store, "--runtime=runc", *arguments]
 
-    def _base(self, architecture: str) -> str:
+    def _stand_in(self, architecture: str) -> list[str]:
+        """The options that build on it, and give its `apk` what that lays in."""
         name = f"localhost/edgeclient-base:{architecture}-{recipe()}"
-        if self._succeeds("buildah", "inspect", "--type=image", name):
-            return name
+        if not self._succeeds("buildah", "inspect", "--type=image", name):
+            self._make_base(architecture, name)
+        return [f"--build-arg=BASE={name}", f"--volume={compiler_tree(architecture)}:/standin/compiler:ro"]
+
+    def _make_base(self, architecture: str, name: str) -> None:
         container = self._run("buildah", "from", "scratch").strip()
         try:
             self._run("buildah", "add", "--quiet", container, str(base_tree(architecture)), "/")
@@ -98,7 +104,6 @@ class Engine:
             self._run("buildah", "commit", "--quiet", container, name)
         finally:
             self._run("buildah", "rm", container)
-        return name
 
     @staticmethod
     def _pip_settings() -> list[str]:

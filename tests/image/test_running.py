@@ -1,17 +1,24 @@
 """The image as it runs in a pod: no rights, nothing to write on but its volume, process 1, and as its own user."""
 
+import asyncio
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from harness.certificates import Authority
-from image.container import Container
+from image.container import GUARD_S, Container
 from image.engine import Engine
+
+from edgeclient.client import EdgeClient
+from edgeclient.simulator import Simulator
+from edgeclient.v1 import job_pb2
 
 USER = 65532
 CODE_OF_CONFIG = 78
+CODE_OF_KILL = 137
 
 
 def free_port() -> int:
@@ -96,6 +103,33 @@ def test_a_second_signal_ends_it_at_once(running: Container) -> None:
     running.signal("TERM")
     running.signal("TERM")
     assert running.code() in (0, 130), running.lines
+
+
+async def test_a_job_outlives_a_kill_with_its_volume_and_calls_go_through(
+    engine: Engine, image: str, folder: Path
+) -> None:
+    plain = {"ingress__tls_certificate_file": "", "ingress__tls_key_file": "", "upstream__ca_file": "/pod/ca.pem"}
+    device = f"127.0.0.1:{free_port()}"
+    async with asyncio.timeout(GUARD_S), Simulator() as cloud:
+        shutil.copyfile(str(cloud.ca_file), folder / "ca.pem")
+        with Container(engine, image, *options(folder, ingress__listen=device, **plain)) as offline:
+            await asyncio.to_thread(offline.says, "node_started")
+            async with EdgeClient(device, retries=False) as node:
+                accepted = await node.submit("while the uplink is gone")
+            offline.signal("KILL")
+            assert CODE_OF_KILL == offline.code()
+
+        reachable = options(folder, ingress__listen=device, upstream__base_url=cloud.base_url, **plain)
+        with Container(engine, image, *reachable) as online:
+            await asyncio.to_thread(online.says, "node_started")
+            async with EdgeClient(device) as node:
+                ended = await node.wait_job(accepted.id, timeout_s=GUARD_S)
+                pieces = [piece.content async for piece in node.stream("Explain heat pumps")]
+
+    assert job_pb2.JOB_STATE_SUCCEEDED == ended.state
+    assert ended.response.message.content
+    assert len(pieces) > 1
+    assert 2 == cloud.ledger.totals.calls_billed
 
 
 @pytest.mark.parametrize(
