@@ -12,4 +12,4 @@ async def test_provider_that_is_never_any_good_costs_attempts_times_calls_at_mos
         found = await cost(world, TROUBLES[-1], watch_s=4)
 
     assert [] == found.problems, line_of_cost(found)
-    assert found.requests > found.calls, "a blind run: nothing was tried again"
+    assert found.worst > 1, "a blind run: nothing was tried again"
