@@ -301,7 +301,7 @@ WRITES = {
 def _one_row(path: Path, name: str, *, state: int = 2) -> apsw.Connection:
     connection = database.connect(path, max_bytes=1 << 30, check=False)
     row = Row(1, "job-1", "device-7", 1, 6 if name == "forget_keys" else state, 2, 1, KEY, "", "label", 1, 1,
-              "attempt", 1, 0, 0, 0, 5, 1, 0, 1, 0, 0, 1)  # fmt: skip
+              "" if name == "come_back" else "attempt", 1, 0, 0, 0, 5, 1, 0, 1, 0, 0, 1)  # fmt: skip
     connection.execute(statements()["insert_job"], row[:-1])
     return connection
 
