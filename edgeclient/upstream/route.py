@@ -112,7 +112,7 @@ class Route:
         finally:
             call.emit = emit
         call.model = asked
-        last = tour.error(self._clock.monotonic_s())
+        last = tour.error()
         last.possibly_billed = last.possibly_billed or call.possibly_billed_count > 0
         raise last
 

@@ -94,6 +94,7 @@ class Tour:
         "_call",
         "_causes",
         "_errors",
+        "_looked_s",
         "_lost",
         "_models",
         "_order",
@@ -119,6 +120,7 @@ class Tour:
         self._spent: set[tuple[Scope, str, str]] = set()
         self._causes: set[Cause] = set()
         self._lost = True
+        self._looked_s = 0.0
         self._errors: list[CallError] = []
 
     def first(self, now_s: float) -> Choice | None:
@@ -138,6 +140,7 @@ class Tour:
 
     def next(self, now_s: float) -> Choice | None:
         """What is asked next; None: there is nothing left."""
+        self._looked_s = now_s
         if not self._models:
             self._models = [self.asked, *self._stand_ins.of(self._call, self.asked)]
         so_far = Round(
@@ -151,6 +154,7 @@ class Tour:
 
     def failed(self, choice: Choice, step: Step, error: CallError, now_s: float) -> None:
         """What was chosen has failed, and this is what follows."""
+        self._looked_s = now_s
         if step.scope is Scope.LANE:
             lanes = self._call.not_before_s = self._call.not_before_s or {}
             lanes[choice.way.target.account, choice.model.id] = now_s + (error.retry_after_s or 0.0)
@@ -159,11 +163,11 @@ class Tour:
         self._lost = self._lost and is_lost(error)
         self._spent.add(_key(step.scope, choice.way, choice.model.id))
 
-    def error(self, now_s: float) -> CallError:
-        """What the round ends with if nothing is left."""
-        paused = self._paused(now_s)
+    def error(self) -> CallError:
+        """What the round ends with if nothing is left, as it was when that was found: a pause may be over since."""
+        paused = self._paused(self._looked_s)
         errors = self._errors if paused is None else [*self._errors, paused]
-        return most_hopeful(errors) if errors else self._nobody(now_s)
+        return most_hopeful(errors) if errors else self._nobody(self._looked_s)
 
     def _options(self, now_s: float) -> Iterator[Option]:
         for number, model in enumerate(self._models):

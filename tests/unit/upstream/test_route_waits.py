@@ -20,6 +20,22 @@ FALL_BACK = RouteConfig(fallback_models={"qwen-plus": "qwen-flash"})
 GUARD_S = 20.0
 
 
+class SlowClock(SystemClock):
+    """A clock that runs on with every look at it.
+
+    Attributes:
+        step_s: By how much.
+    """
+
+    def __init__(self) -> None:
+        self.step_s = 0.0
+        self._now_s = 1000.0
+
+    def monotonic_s(self) -> float:
+        self._now_s += self.step_s
+        return self._now_s - self.step_s
+
+
 def told(retry_after_s: float) -> CallError:
     """A 429 with a Retry-After."""
     return Throttled(
@@ -196,6 +212,18 @@ async def test_a_call_that_has_waited_is_answered() -> None:
 
     assert [1] * 20 == [reply.response.attempt_count for reply in replies]
     assert 21 == len(only.asked)
+
+
+async def test_a_pause_that_ends_while_the_round_is_over_is_told_as_a_pause() -> None:
+    only, clock = FakeTarget("a"), SlowClock()
+    only.script = [told(5.0)]
+    routed = Routed(only, clock=clock)
+    with pytest.raises(Throttled):
+        await routed.route(builders.call())
+    clock.step_s = 6.0  # with every look at it: the first one sees the pause, any later one its end
+
+    with pytest.raises(Throttled, match="nothing was sent"):
+        await routed.route(builders.call())
 
 
 async def test_waiting_uses_up_neither_attempts_nor_repeats() -> None:
