@@ -17,7 +17,8 @@ from urllib.parse import unquote, urlsplit
 
 from cryptography import x509
 
-from edgeclient.upstream.diagnosis import ALPN, unverified
+from edgeclient.upstream.diagnosis import unverified
+from edgeclient.upstream.engines import ALPN
 
 TCP_S = 4.0
 _UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETDOWN)

@@ -2,18 +2,15 @@
 
 A check whose need has failed is skipped with the name of the check that failed first; all others are made. Nothing
 here waits longer than its limit: what cannot be interrupted (a resolver, a disk) runs in a thread that nobody waits for
-at the end of the process (`aside`).
+at the end of the process (`core/aside.py`).
 """
 
 import asyncio
-import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
 
 from edgeclient.cli.doctor_verdict import Check, Level, Verdict, failing, skipped, span
 
-T = TypeVar("T")
 Tell = Callable[[Check], None]
 _LEAST_S = 0.05
 _SLACK_S = 0.2  # who has a limit of his own has the better sentence, so his comes first
@@ -91,30 +88,3 @@ async def _made(work: Callable[[], Awaitable[Verdict]], *, limit_s: float) -> Ve
             means="the check met something that it does not know",
             do=["please report it with the output of edgeclient version"],
         )
-
-
-async def aside(function: Callable[[], T], *, name: str) -> T:
-    """The result of a function that blocks; it is left alone when nobody waits for it any more."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]  # of a function that did not raise
-
-    def run() -> None:
-        result: T | None = None
-        problem: BaseException | None = None
-        try:
-            result = function()
-        except Exception as error:  # noqa: BLE001  it belongs to whoever waits
-            problem = error
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, result, problem)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return await future

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from edgeclient.cli.doctor_course import aside
+from edgeclient.core.aside import aside
 
 SLOW_S = 1.0
 LOOKUP_S = 8.0

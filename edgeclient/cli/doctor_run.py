@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edgeclient.cli.doctor_course import Course, Tell, aside
+from edgeclient.cli.doctor_course import Course, Tell
 from edgeclient.cli.doctor_daemon import DaemonFacts, daemon_facts
 from edgeclient.cli.doctor_disk import folder_facts, fsync_facts, queue_facts
 from edgeclient.cli.doctor_kernel import clock_is_kept
@@ -28,6 +28,7 @@ from edgeclient.config.catalogue import catalogue
 from edgeclient.config.load import Loaded
 from edgeclient.config.schema import Config
 from edgeclient.config.targets import targets_of
+from edgeclient.core.aside import aside
 
 _SHORT_S = 1.0
 _DISK_S = 2.0

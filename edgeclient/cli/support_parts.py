@@ -16,7 +16,6 @@ from typing import Any
 from edgeclient import __version__
 from edgeclient.cli.admin_page import NobodyAnswersError, admin_page
 from edgeclient.cli.config import key_places
-from edgeclient.cli.doctor_course import aside
 from edgeclient.cli.doctor_daemon import daemon_facts
 from edgeclient.cli.doctor_run import Told, examine
 from edgeclient.cli.doctor_verdict import Check
@@ -31,6 +30,7 @@ from edgeclient.cli.usage_source import usage
 from edgeclient.cli.version import facts
 from edgeclient.config import show
 from edgeclient.config.load import Loaded
+from edgeclient.core.aside import aside
 from edgeclient.spool.glance import holder
 from edgeclient.telemetry.redaction import BLOT
 

@@ -8,12 +8,12 @@ to date for that is left as it is.
 from pathlib import Path
 from typing import Any
 
-from edgeclient.cli.doctor_course import aside
 from edgeclient.cli.failure import Failure
 from edgeclient.cli.jobs_control import control_door
 from edgeclient.cli.jobs_door import NotDoneError
 from edgeclient.cli.support_part import MissingError
 from edgeclient.config.spool_schema import SpoolConfig
+from edgeclient.core.aside import aside
 
 _MOST_PROBLEMS = 200
 

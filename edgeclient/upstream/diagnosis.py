@@ -21,7 +21,6 @@ from edgeclient.upstream.failures import failure, parse_error
 from edgeclient.upstream.transport import Transport
 from edgeclient.upstream.wire import UNREADABLE
 
-ALPN = ("h2", "http/1.1")
 _BODY_BYTES = 4 * 1024 * 1024  # a large relay lists a thousand models with all their facts
 _DATE_STEP_S = 1.0  # the header has whole seconds
 

@@ -22,7 +22,9 @@ from edgeclient.upstream.trust import trusted
 
 Engine = httpx.AsyncBaseTransport
 
-_HTTP1_ALPN_ID = "http/1.1"
+ALPN = (ALPN_ID, "http/1.1")
+"""What a node may speak with a provider, best first."""
+
 _IDLE_HTTP1_CONNECTIONS = 8
 
 
@@ -50,7 +52,7 @@ def build_engine(config: UpstreamConfig, *, proxy_url: str, on_stream_limit: Cal
         url = urlsplit(config.base_url)
         if url.scheme == "https":
             tls = trusted(config)
-            tls.set_alpn_protocols([ALPN_ID, _HTTP1_ALPN_ID] if http1 else [ALPN_ID])
+            tls.set_alpn_protocols(list(ALPN) if http1 else [ALPN_ID])
         elif http1:
             return http1  # nothing is negotiated in plaintext
         else:

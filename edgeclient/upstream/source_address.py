@@ -30,16 +30,12 @@ def source_addresses() -> dict[int, str]:
 
 
 class SourceWatch:
-    """Whether this node still speaks from the address that a connection was made from."""
+    """Whether this node still speaks from the address of now, from which a connection is made."""
 
     __slots__ = ("_look_at_s", "_sources")
 
     def __init__(self) -> None:
         self._look_at_s = -inf
-        self._sources = source_addresses()
-
-    def look(self) -> None:
-        """A connection is made now: its address is the one to compare with."""
         self._sources = source_addresses()
 
     def has_moved(self, *, now_s: float) -> bool:

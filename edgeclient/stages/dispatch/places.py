@@ -53,7 +53,7 @@ class Places:
         most: int,
         background_share: float,
         observe: Observe,
-        peer_limit: Callable[[], int | None] = lambda: None,
+        peer_limit: Callable[[], int | None],
     ) -> None:
         self._most = most
         self._peer_limit = peer_limit

@@ -1,15 +1,12 @@
 """From a host's name to a transport that speaks with it: DNS, TCP over both families, the proxy's tunnel, TLS.
 
-Names are looked up in a thread that nobody waits for at the end of the process: the event loop's own look-ups would,
-for as long as a dead DNS server takes. Addresses of both families are tried beside one another (RFC 8305), so that a
-network that swallows IPv6 costs a quarter of a second.
+Names are looked up in a thread that nobody waits for at the end of the process (`core/aside.py`). Addresses of both
+families are tried beside one another (RFC 8305), so that a network that swallows IPv6 costs a quarter of a second.
 """
 
 import asyncio
 import base64
-import contextlib
 import socket
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from ssl import SSLContext
@@ -19,6 +16,8 @@ from urllib.parse import unquote, urlsplit
 import h11
 import httpx
 from aiohappyeyeballs import AddrInfoType, start_connection
+
+from edgeclient.core.aside import aside
 
 _NEXT_FAMILY_AFTER_S: Final = 0.25  # RFC 8305, 8
 _TLS_SHUTDOWN_S: Final = 1.0  # a peer that does not say goodbye is not waited for
@@ -93,28 +92,7 @@ async def _tcp(host: str, port: int) -> socket.socket:
 
 
 async def _addresses(host: str, port: int) -> list[AddrInfoType]:
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[list[AddrInfoType]] = loop.create_future()
-
-    def tell(addresses: list[AddrInfoType] | OSError) -> None:
-        if found.done():
-            return
-        if isinstance(addresses, OSError):
-            found.set_exception(addresses)
-        else:
-            found.set_result(addresses)
-
-    def look_up() -> None:
-        outcome: list[AddrInfoType] | OSError
-        try:
-            outcome = list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except OSError as error:
-            outcome = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
-            loop.call_soon_threadsafe(tell, outcome)
-
-    threading.Thread(target=look_up, name="dns", daemon=True).start()
-    return await found
+    return await aside(lambda: list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)), name="dns")
 
 
 async def _tunnel(connected: socket.socket, way: Way) -> None:

@@ -50,7 +50,7 @@ class Http2Engine(httpx.AsyncBaseTransport):
         upkeep: Upkeep,
         *,
         connect_timeout_s: float,
-        on_stream_limit: Callable[[int], None] = lambda _: None,
+        on_stream_limit: Callable[[int], None],
     ) -> None:
         self._way = way
         self._upkeep = upkeep
@@ -60,7 +60,7 @@ class Http2Engine(httpx.AsyncBaseTransport):
         self._retired: set[Http2Connection] = set()
         self._connecting: asyncio.Task[Http2Connection | httpx.TransportError] | None = None
         self._waiting = 0
-        self._source = SourceWatch()
+        self._source: SourceWatch  # there is one with the first connection
 
     def __repr__(self) -> str:
         return f"<Http2Engine {self._way.host}:{self._way.port} {self._current!r}, {len(self._retired)} retired>"
@@ -146,7 +146,7 @@ class Http2Engine(httpx.AsyncBaseTransport):
         raise type(outcome)(str(outcome)) from outcome  # one each: an exception belongs to who catches it
 
     async def _connect(self) -> Http2Connection | httpx.TransportError:
-        self._source.look()
+        self._source = SourceWatch()
         connection: Http2Connection | None = None
         try:
             async with asyncio.timeout(self._connect_timeout_s):
@@ -164,7 +164,7 @@ class Http2Engine(httpx.AsyncBaseTransport):
             return httpx.ConnectTimeout("timed out")
         except httpx.TransportError as error:
             return error
-        except OSError as error:  # TLS's errors are among them
+        except (OSError, UnicodeError) as error:  # TLS's errors are among them; a name may be none
             return httpx.ConnectError(str(error))
         finally:
             if connection is not None and connection is not self._current:

@@ -6,11 +6,12 @@ import time
 
 import pytest
 
-from edgeclient.cli.doctor_course import Course, aside
+from edgeclient.cli.doctor_course import Course
 from edgeclient.cli.doctor_settings import KeyFacts, judge_key_facts, judge_problems, key_of
 from edgeclient.cli.doctor_verdict import Check, Level, Verdict, failing, fine, skipped, warning
 from edgeclient.cli.doctor_view import as_data, check_text, summary
 from edgeclient.config.schema import UpstreamConfig
+from edgeclient.core.aside import aside
 
 BAD = failing("it is broken", seen="smoke", means="fire", do=["run", "call the fire brigade"])
 
